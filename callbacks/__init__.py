@@ -1,0 +1,1 @@
+"""Callbacks that turn Bluesky documents into frames and curves."""

@@ -1,0 +1,186 @@
+"""What remains to do when a run has ended: average its frames, subtract its buffer."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from h5xs_bluesky import schema
+from h5xs_bluesky.callbacks.raw_writer import RawWriter
+from h5xs_bluesky.callbacks.reducer import RunReducer
+from h5xs_bluesky.config import Beamline
+from h5xs_bluesky.errors import FileInUseError, H5xsError
+from h5xs_bluesky.io.experiment import find_sample, open_for_reading, sample_names
+from h5xs_bluesky.io.links import follow
+from h5xs_bluesky.io.processed import read_processed, write_processed
+from h5xs_bluesky.io.run_contents import RunContents, StreamContents
+from h5xs_bluesky.io.run_files import RunFolder
+from h5xs_bluesky.reduction.average import Average
+from h5xs_bluesky.reduction.sample import ReducedSample
+
+logger = logging.getLogger(__name__)
+
+
+def finish_run(experiment: Path, writer: RawWriter, reducer: RunReducer) -> None:
+    """Finish a run whose raw files are complete, and let go of its folder; never raises.
+
+    Each step that fails is counted and logged, and keeps what the steps before it made.
+    """
+    status = reducer.status
+    beamline = reducer.configuration.beamline
+    try:
+        if reducer.file is None:
+            expected = sorted(beamline.data_keys)
+            status.warn(f"no frames of {expected} in stream {beamline.stream!r}: nothing to reduce")
+        else:
+            _finish_processed(experiment, writer, reducer)
+    except (H5xsError, OSError) as error:
+        status.fail(f"{type(error).__name__}: {error}")
+    finally:
+        writer.publish()
+        status.finished = True
+        status.write_if_changed()
+        writer.folder.close()
+
+
+def _finish_processed(experiment: Path, writer: RawWriter, reducer: RunReducer) -> None:
+    beamline, status = reducer.configuration.beamline, reducer.status
+    path = writer.folder.path / schema.PROCESSED_FILE
+    reducer.close()
+    with open_for_reading(path) as file:
+        live = read_processed(file)
+    sample = average_run(
+        live,
+        writer.contents.streams[beamline.stream],
+        beamline=beamline,
+        frames_per_event=reducer.frames_per_event,
+    )
+    configuration = beamline.to_mapping()
+    write_processed(path, sample, configuration=configuration)
+    name = _buffer_name(writer.contents, beamline)
+    if name is not None:
+        writer.metadata[schema.BUFFER] = name
+        found = find_buffer(experiment, name)
+        if found is None:
+            status.warn(f"its buffer {name!r} is not averaged yet: it is subtracted once it is")
+        else:
+            sample = sample.subtracted(
+                found[1], name=found[0], normalize=beamline.monitors is not None
+            )
+            write_processed(path, sample, configuration=configuration)
+    if sample.average is not None:
+        subtract_from_waiting(
+            experiment,
+            names={writer.folder.sample, writer.metadata[schema.SAMPLE_NAME]},
+            group=writer.folder.sample,
+            average=sample.average,
+            beamline=beamline,
+            configuration=configuration,
+        )
+
+
+def average_run(
+    live: ReducedSample, stream: StreamContents, *, beamline: Beamline, frames_per_event: int
+) -> ReducedSample:
+    """Mark what a resumed plan measured again, select the frames that agree, average them.
+
+    Raises
+    ------
+    ReductionError
+        If no frame is kept.
+    """
+    superseded = np.repeat(stream.superseded, frames_per_event)[: len(live.superseded)]
+    return replace(live, superseded=superseded).averaged(
+        beamline.selection,
+        q=beamline.qgrid.centers,
+        relative_uncertainty=beamline.monitor_uncertainty,
+    )
+
+
+def _buffer_name(contents: RunContents, beamline: Beamline) -> str | None:
+    if schema.BUFFER not in beamline.metadata:
+        return None
+    value = beamline.metadata_value(
+        schema.BUFFER,
+        start=contents.start,
+        descriptors=contents.descriptors,
+        baseline=contents.baseline,
+    )
+    return None if value is None else str(value)
+
+
+def find_buffer(experiment: Path, name: str) -> tuple[str, Average] | None:
+    """Find the newest averaged sample of a name: its group and its average."""
+    with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
+        group = find_sample(file, name)
+        if group is None:
+            return None
+        sample = _read_sample(file[group], experiment)
+    if sample is None or sample.average is None:
+        return None
+    return group, sample.average
+
+
+def subtract_from_waiting(
+    experiment: Path,
+    *,
+    names: set[str],
+    group: str,
+    average: Average,
+    beamline: Beamline,
+    configuration: Mapping[str, Any],
+) -> list[str]:
+    """Subtract a buffer that has just been measured from the finished samples that name it.
+
+    Parameters
+    ----------
+    names
+        The names by which samples may call this buffer.
+    group, average
+        The buffer's group in the experiment, and its average.
+
+    Returns
+    -------
+    list of str
+        The samples that now have a subtraction. Those that another process holds are left alone.
+    """
+    with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
+        waiting = [
+            name
+            for name in sample_names(file)
+            if name != group
+            and file[name].attrs.get(schema.BUFFER) in names
+            and f"{schema.REDUCTION}/{schema.AVERAGED}" in file[name]
+            and f"{schema.REDUCTION}/{schema.SUBTRACTED}" not in file[name]
+        ]
+    done = []
+    for name in waiting:
+        try:
+            folder = RunFolder.open(experiment / name)
+        except FileInUseError:
+            continue
+        try:
+            with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
+                sample = _read_sample(file[name], experiment)
+            if sample is None:
+                continue
+            subtracted = sample.subtracted(
+                average, name=group, normalize=beamline.monitors is not None
+            )
+            path = folder.path / schema.PROCESSED_FILE
+            write_processed(path, subtracted, configuration=configuration)
+            done.append(name)
+        except (H5xsError, OSError):
+            logger.exception("Buffer %s could not be subtracted from %s", group, name)
+        finally:
+            folder.close()
+    return done
+
+
+def _read_sample(group: Any, experiment: Path) -> ReducedSample | None:
+    if follow(group, schema.REDUCTION, roots=[experiment]) is None:
+        return None
+    return read_processed(group)

@@ -1,0 +1,216 @@
+"""The callback: documents in, raw frames and curves out, while the scan runs."""
+
+import atexit
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from h5xs_bluesky.callbacks.documents import Document, FrameStack, RunIndex, events_of, take
+from h5xs_bluesky.callbacks.pipeline import Pipeline
+from h5xs_bluesky.callbacks.room import Room
+from h5xs_bluesky.callbacks.status import RunStatus, StatusTicker
+from h5xs_bluesky.config import Beamline
+from h5xs_bluesky.errors import FramesNotSavedError
+from h5xs_bluesky.io.bitshuffle import compress
+
+logger = logging.getLogger(__name__)
+
+_MEGABYTE = 1_000_000
+
+
+class LiveReduction:
+    """Writes and reduces the frames of every run whose documents it is called with.
+
+    In the caller's thread a document is copied, queued, and that is all. A writer thread puts
+    frames and documents on disk; worker threads compress and reduce. A failing reduction is
+    logged and counted, and never disturbs the scan.
+
+    Parameters
+    ----------
+    beamline
+        The configuration. Where the experiment's file exists already, its detectors and q-grid
+        win over those given here.
+    folder
+        The experiment folder; by default the one in the configuration, which may be a template
+        over the start document.
+    workers
+        Threads that reduce, and as many that compress.
+    pause
+        Called instead of failing the plan when memory stays full and the configuration says
+        ``when_full = "pause"``; for example ``RE.request_pause``.
+
+    Raises
+    ------
+    FramesNotSavedError
+        From a call, where frames could not be written or memory stayed full: the only error
+        that reaches the scan, and only where pixels would be lost otherwise.
+
+    Examples
+    --------
+    >>> RE.subscribe(LiveReduction(Beamline.from_toml("beamline.toml")))  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        beamline: Beamline,
+        folder: str | Path | None = None,
+        *,
+        workers: int = 2,
+        pause: Callable[[], object] | None = None,
+    ) -> None:
+        output = beamline.output
+        if output.when_full == "pause" and pause is None:
+            raise ValueError(
+                'when_full = "pause" needs a function that pauses the plan: '
+                "LiveReduction(..., pause=RE.request_pause)"
+            )
+        self._data_keys = frozenset(beamline.data_keys)
+        self._max_block_s = output.max_block_s
+        self._pause = pause if output.when_full == "pause" else None
+        self._lock = threading.RLock()
+        self._index = RunIndex()
+        self._room = Room(output.max_pending_mb * _MEGABYTE)
+        self._runs: dict[str, RunStatus] = {}
+        self._compressors = ThreadPoolExecutor(workers, thread_name_prefix="h5xs-compress")
+        self._pipeline = Pipeline(
+            beamline,
+            None if folder is None else Path(folder),
+            room=self._room,
+            workers=workers,
+        )
+        self._ticker = StatusTicker(self._write_status, period_s=1.0)
+        self._closed = False
+        atexit.register(self.close)
+
+    def __call__(self, name: str, doc: Document) -> None:
+        """Take a document; see the class for what may be raised."""
+        try:
+            with self._lock:
+                for each_name, each in events_of(name, doc):
+                    self._take(each_name, each)
+        except FramesNotSavedError:
+            raise
+        except Exception as error:
+            if name in ("event", "event_page"):
+                raise FramesNotSavedError(
+                    f"an {name} could not be taken over: {type(error).__name__}: {error}"
+                ) from error
+            logger.exception("A %s document could not be taken over", name)
+
+    def status(self) -> dict[str, Any]:
+        """Give the counters of all runs together, and under ``runs`` those of each.
+
+        Returns
+        -------
+        dict
+            ``received``, ``acknowledged``, ``reduced``, ``failed``, ``lost`` and ``queue`` in
+            frames; ``last_error``, "" where there was none; ``runs`` the same with more.
+        """
+        runs = [run.to_mapping() for run in list(self._runs.values())]
+        counters = ("received", "acknowledged", "reduced", "failed", "lost", "queue")
+        totals: dict[str, Any] = {key: sum(run[key] for run in runs) for key in counters}
+        errors = [run["last_error"] for run in runs if run["last_error"]]
+        return {**totals, "last_error": errors[-1] if errors else "", "runs": runs}
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until all that was received is on disk and reduced, as far as it can be.
+
+        Returns
+        -------
+        bool
+            False if the time ran out first.
+        """
+        done = self._room.wait_empty(timeout_s)
+        if done:
+            self._write_status()
+        return done
+
+    def close(self) -> None:
+        """Finish what was received, then end all threads; later documents are refused."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        atexit.unregister(self.close)
+        self._pipeline.close()
+        self._compressors.shutdown()
+        self._ticker.close()
+
+    def _take(self, name: str, doc: Document) -> None:
+        uid = self._index.run_of(name, doc)
+        run = self._run(uid, name)
+        if run is None:
+            logger.warning("A %s document of a run whose start was not seen is left alone", name)
+            return
+        if self._closed:
+            raise FramesNotSavedError(f"a {name} document came after close()")
+        if run.lost_reason:
+            self._raise_lost(run, name)
+        taken = take(name, doc, self._data_keys, self._compress)
+        frames, size = _frames_and_bytes(taken)
+        run.count(received=frames)
+        if not self._room.enter(size, timeout_s=0):
+            self._wait_for_room(run, size, frames)
+        run.count(queue=frames)
+        self._pipeline.put(run, name, taken, size)
+
+    def _run(self, uid: str | None, name: str) -> RunStatus | None:
+        if uid is not None and name == "start":
+            self._runs[uid] = RunStatus(uid=uid)
+            for old in [u for u, run in self._runs.items() if run.finished][:-100]:
+                del self._runs[old]
+        return self._runs.get(uid or "")
+
+    def _raise_lost(self, run: RunStatus, name: str) -> None:
+        """Tell the scan that frames were not written: at once, and at each further event."""
+        if name.startswith("event") or not run.lost_told:
+            run.lost_told = True
+            if name != "stop":
+                raise FramesNotSavedError(run.lost_reason)
+            logger.error("Run %s: %s", run.uid[:8], run.lost_reason)
+
+    def _wait_for_room(self, run: RunStatus, size: int, frames: int) -> None:
+        """Wait for memory, at most the configured time, then do what the configuration says."""
+        began = time.monotonic()
+        logger.warning(
+            "Memory for frames is full (%d MB wait to be written): the scan is held for at most %g s",
+            *(self._room.size // _MEGABYTE, self._max_block_s),
+        )
+        if self._room.enter(size, timeout_s=self._max_block_s):
+            run.warn(f"the scan was held for {time.monotonic() - began:.2f} s: memory was full")
+        elif self._pause is not None:
+            self._room.enter_anyway(size)
+            run.warn("the plan was paused: memory was full; resume when the queue is short")
+            self._pause()
+        else:
+            run.count(lost=frames)
+            raise FramesNotSavedError(
+                f"memory for frames was full for {self._max_block_s} s: frames are not written as "
+                "fast as they come. Raise output.max_pending_mb, or check the disk"
+            )
+
+    def _compress(self, frames: NDArray[Any]) -> "Future[list[bytes]]":
+        return self._compressors.submit(_compress_all, frames)
+
+    def _write_status(self) -> None:
+        for run in list(self._runs.values()):
+            run.write_if_changed()
+
+
+def _compress_all(frames: NDArray[Any]) -> list[bytes]:
+    return [compress(frame) for frame in frames]
+
+
+def _frames_and_bytes(doc: Document) -> tuple[int, int]:
+    data = doc.get("data")
+    if not isinstance(data, dict):
+        return 0, 0
+    stacks = [value.frames for value in data.values() if isinstance(value, FrameStack)]
+    return sum(len(frames) for frames in stacks), int(np.sum([f.nbytes for f in stacks], dtype=int))

@@ -1,0 +1,38 @@
+"""Live reduction of X-ray scattering data from Bluesky documents.
+
+The names below are loaded when they are first used, so that importing the package stays light.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from h5xs_bluesky.api.data1d import Data1d
+    from h5xs_bluesky.api.data2d import Data2d
+    from h5xs_bluesky.api.h5xs import h5xs
+    from h5xs_bluesky.config import Beamline
+    from h5xs_bluesky.reduction.detector import Detector
+    from h5xs_bluesky.reduction.qgrid import QGrid
+
+__version__ = "0.1.0"
+
+__all__ = ["Beamline", "Data1d", "Data2d", "Detector", "QGrid", "h5xs"]
+
+_HOME = {
+    "Beamline": "h5xs_bluesky.config",
+    "Data1d": "h5xs_bluesky.api.data1d",
+    "Data2d": "h5xs_bluesky.api.data2d",
+    "Detector": "h5xs_bluesky.reduction.detector",
+    "QGrid": "h5xs_bluesky.reduction.qgrid",
+    "h5xs": "h5xs_bluesky.api.h5xs",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

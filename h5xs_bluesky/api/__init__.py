@@ -1,0 +1,1 @@
+"""The offline interface: `h5xs` and the objects it hands out."""

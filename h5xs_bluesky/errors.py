@@ -1,0 +1,41 @@
+"""Every error that this package raises on purpose.
+
+Each one is also a builtin error, so that code which does not know this package can catch it.
+Messages say what was expected, what was found, where, and what to do next.
+"""
+
+
+class H5xsError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+
+class ConfigurationError(H5xsError, ValueError):
+    """A beamline configuration (TOML or stored in a file) cannot be used."""
+
+
+class FileFormatError(H5xsError, ValueError):
+    """A file does not hold what its format promises."""
+
+
+class RefusedError(H5xsError, PermissionError):
+    """Something in a file or document asks for what is never done: run code, leave a folder."""
+
+
+class FileInUseError(H5xsError, BlockingIOError):
+    """Another process holds the lock of a sample or an experiment."""
+
+
+class SampleNotFoundError(H5xsError, KeyError):
+    """The experiment holds no sample of this name."""
+
+    def __str__(self) -> str:
+        """Give the message as it was written; `KeyError` would show it quoted."""
+        return str(self.args[0]) if self.args else ""
+
+
+class ReductionError(H5xsError, ValueError):
+    """Arrays do not fit each other, or nothing is left to reduce."""
+
+
+class FramesNotSavedError(H5xsError, RuntimeError):
+    """Pixels of a scan would be lost; the only error that the callback raises into a scan."""

@@ -1,0 +1,1 @@
+"""Files: every one is append-only or replaced whole."""

@@ -1,0 +1,195 @@
+"""The experiment file: the configuration that holds for all its samples, and a link to each."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from h5xs_bluesky import schema
+from h5xs_bluesky.errors import FileFormatError
+from h5xs_bluesky.io.links import follow
+from h5xs_bluesky.io.py4xs_files import detectors_from_json, detectors_to_json
+from h5xs_bluesky.io.replace import FileLock, replace_whole
+from h5xs_bluesky.io.frames import LIBVER
+from h5xs_bluesky.reduction.detector import Detector
+from h5xs_bluesky.reduction.qgrid import QGrid
+
+_LOCK_TIMEOUT_S = 30.0
+
+# The ancestor's `trans_mode` and field name, as in "0,em2_sum": 0 is an external monitor.
+_EXTERNAL = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExperimentSettings:
+    """What the root of an experiment says about all its samples.
+
+    Parameters
+    ----------
+    detectors, qgrid
+        Geometry, masks and bins.
+    trans_field
+        The data key of the monitor that normalises; "" where there is none.
+    beamline
+        The rest of the beamline's configuration, as plain values; empty in an ancestor's file.
+    """
+
+    detectors: tuple[Detector, ...]
+    qgrid: QGrid
+    trans_field: str
+    beamline: Mapping[str, Any]
+
+    @cached_property
+    def detectors_json(self) -> str:
+        """The detectors as the root attribute holds them; equal for equal detectors."""
+        return detectors_to_json(self.detectors)
+
+    def write(self, file: h5py.File) -> None:
+        """Write the settings as root attributes."""
+        file.attrs[schema.DETECTORS] = self.detectors_json
+        file.attrs[schema.QGRID] = self.qgrid.centers
+        file.attrs[schema.QGRID_EDGES] = self.qgrid.edges
+        file.attrs[schema.TRANS] = f"{_EXTERNAL},{self.trans_field}"
+        file.attrs[schema.BEAMLINE] = json.dumps(self.beamline)
+        file.attrs[schema.SCHEMA] = schema.SCHEMA_VERSION
+
+    @classmethod
+    def read(cls, file: h5py.File) -> "ExperimentSettings":
+        """Read the settings from the root attributes, ours or the ancestor's.
+
+        Raises
+        ------
+        FileFormatError
+            If the file holds no detectors or no q-grid, or is of a newer schema.
+        """
+        version = int(file.attrs.get(schema.SCHEMA, schema.SCHEMA_VERSION))
+        if version > schema.SCHEMA_VERSION:
+            raise FileFormatError(
+                f"{file.filename}: expected {schema.SCHEMA} up to {schema.SCHEMA_VERSION}, "
+                f"found {version}: read it with a newer h5xs_bluesky"
+            )
+        for name in (schema.DETECTORS, schema.QGRID):
+            if name not in file.attrs:
+                raise FileFormatError(
+                    f"{file.filename}: expected the root attribute {name!r}, found none: "
+                    "give detectors and q-grid when opening the file"
+                )
+        centers = np.asarray(file.attrs[schema.QGRID], dtype=float)
+        edges = file.attrs.get(schema.QGRID_EDGES)
+        _, _, field = str(file.attrs.get(schema.TRANS, "")).partition(",")
+        return cls(
+            detectors=tuple(detectors_from_json(file.attrs[schema.DETECTORS])),
+            qgrid=QGrid.from_centers(centers)
+            if edges is None
+            else QGrid(edges=np.asarray(edges, dtype=float), centers=centers),
+            trans_field=field.partition(",")[0],
+            beamline=json.loads(file.attrs.get(schema.BEAMLINE, "{}")),
+        )
+
+
+def open_for_reading(path: Path) -> h5py.File:
+    """Open a file so that files it links to may still be growing.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"expected an experiment file at {path}, found none")
+    try:
+        return h5py.File(path, "r", swmr=True)
+    except (OSError, ValueError):  # an older format, or open here in the plain mode
+        return h5py.File(path, "r")
+
+
+def prepare_experiment(folder: Path, settings: ExperimentSettings) -> ExperimentSettings:
+    """Give an experiment's settings; a new experiment gets these.
+
+    What the experiment's file says wins: a recalibration lies there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / schema.EXPERIMENT_FILE
+    with _locked(folder):
+        if not path.exists():
+            with (
+                replace_whole(path) as temporary,
+                h5py.File(temporary, "w", libver=LIBVER) as file,
+            ):
+                settings.write(file)
+            return settings
+    with open_for_reading(path) as file:
+        return ExperimentSettings.read(file)
+
+
+def add_sample(folder: Path, sample: str) -> None:
+    """Link a sample's run file into the experiment, where it is not linked yet."""
+
+    def link(file: h5py.File) -> None:
+        if sample not in file:
+            target = Path(sample, schema.RUN_FILE).as_posix()
+            file[sample] = h5py.ExternalLink(target, "/" + sample)
+
+    _rewrite(folder, link)
+
+
+def _rewrite(folder: Path, change: Callable[[h5py.File], None]) -> None:
+    """Replace the experiment file by a changed copy; members we do not know stay."""
+    path = folder / schema.EXPERIMENT_FILE
+    with (
+        _locked(folder),
+        replace_whole(path) as temporary,
+        h5py.File(temporary, "w", libver=LIBVER) as new,
+        open_for_reading(path) as old,
+    ):
+        for key, value in old.attrs.items():
+            new.attrs[key] = value
+        for name in old:
+            link = old.get(name, getlink=True)
+            if isinstance(link, h5py.HardLink):
+                old.copy(name, new)
+            else:
+                new[name] = link
+        change(new)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / schema.EXPERIMENT_LOCK)
+    lock.acquire(timeout_s=_LOCK_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sample_names(file: h5py.File) -> list[str]:
+    """List the samples whose run files are there, oldest first."""
+    names = [name for name in file if _sample_group(file, name) is not None]
+    return sorted(names, key=lambda name: (_started(file[name]), name))
+
+
+def find_sample(file: h5py.File, name: str) -> str | None:
+    """Find the newest sample of a name, which may also be its group's; None where there is none."""
+    found = [
+        group
+        for group in sample_names(file)
+        if group == name or file[group].attrs.get(schema.SAMPLE_NAME) == name
+    ]
+    return found[-1] if found else None
+
+
+def _sample_group(file: h5py.File, name: str) -> h5py.Group | None:
+    member = follow(file, name, roots=[Path(file.filename).parent])
+    return member if isinstance(member, h5py.Group) else None
+
+
+def _started(sample: h5py.Group) -> float:
+    start = json.loads(sample.attrs.get(schema.START, "{}"))
+    return float(start.get("time", 0.0))

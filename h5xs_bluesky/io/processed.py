@@ -1,0 +1,253 @@
+"""The processed file of a sample: appended to while the scan runs, replaced whole afterwards."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+import h5xs_bluesky
+from h5xs_bluesky import schema
+from h5xs_bluesky.errors import FileFormatError
+from h5xs_bluesky.io.replace import replace_whole
+from h5xs_bluesky.io.frames import LIBVER
+from h5xs_bluesky.reduction.accumulators import Accumulators
+from h5xs_bluesky.reduction.average import Average
+from h5xs_bluesky.reduction.merge import merge_detectors
+from h5xs_bluesky.reduction.sample import ReducedSample, Subtraction
+from h5xs_bluesky.reduction.similarity import Selection
+
+_ROWS = 64  # of a chunk of curves
+
+
+class LiveProcessedFile:
+    """Per-frame curves of a run that is going on, visible to other processes row by row.
+
+    The layout is complete before the first row; afterwards rows are only appended.
+
+    Parameters
+    ----------
+    path
+        A file that does not exist yet.
+    extensions
+        The detectors to come.
+    bins
+        Length of the q-grid.
+    configuration
+        Of the reduction, for the provenance.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        extensions: Sequence[str],
+        bins: int,
+        configuration: Mapping[str, Any],
+    ) -> None:
+        self.extensions = tuple(extensions)
+        self.rows = 0
+        self._file = h5py.File(path, "x", libver=LIBVER)
+        processed = self._file.create_group(schema.PROCESSED)
+        reduction = self._file.create_group(schema.REDUCTION)
+        self._curves = {
+            name: _growing(processed, name, (2, bins)) for name in (*extensions, schema.MERGED)
+        }
+        self._accumulators = {
+            name: _growing(reduction.create_group(name), schema.ACCUMULATORS, (5, bins))
+            for name in extensions
+        }
+        self._monitors = {
+            name: _growing(reduction, name, ()) for name in (schema.TRANSMITTED, schema.INCIDENT)
+        }
+        _write_provenance(reduction, configuration)
+        self._file.swmr_mode = True
+
+    def append(
+        self, frame: Mapping[str, Accumulators], *, transmitted: float, incident: float
+    ) -> None:
+        """Append one frame position: its accumulators, one set (nq,) for every detector."""
+        for name in self.extensions:
+            _append(self._accumulators[name], frame[name].to_array())
+            _append(self._curves[name], frame[name].curve())
+        _append(self._curves[schema.MERGED], merge_detectors(list(frame.values())).curve())
+        _append(self._monitors[schema.TRANSMITTED], np.float64(transmitted))
+        _append(self._monitors[schema.INCIDENT], np.float64(incident))
+        self.rows += 1
+
+    def flush(self) -> None:
+        """Make the rows appended so far visible to other processes."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _growing(group: h5py.Group, name: str, row_shape: tuple[int, ...]) -> h5py.Dataset:
+    return group.create_dataset(
+        name,
+        shape=(0, *row_shape),
+        maxshape=(None, *row_shape),
+        chunks=(_ROWS if row_shape else 1024, *row_shape),
+        dtype=np.float64,
+        fillvalue=np.nan,
+    )
+
+
+def _append(dataset: h5py.Dataset, row: NDArray[np.float64] | np.float64) -> None:
+    rows = dataset.shape[0]
+    dataset.resize(rows + 1, axis=0)
+    dataset[rows] = row
+
+
+def write_processed(path: Path, sample: ReducedSample, *, configuration: Mapping[str, Any]) -> None:
+    """Replace the processed file by one that holds all of a sample's reduction."""
+    with (
+        replace_whole(path) as temporary,
+        h5py.File(temporary, "w", libver=LIBVER) as file,
+    ):
+        _write_curves(file.create_group(schema.PROCESSED), sample)
+        reduction = file.create_group(schema.REDUCTION)
+        for name, accumulators in sample.detectors.items():
+            reduction.create_group(name)[schema.ACCUMULATORS] = accumulators.to_array()
+        reduction[schema.TRANSMITTED] = sample.transmitted
+        reduction[schema.INCIDENT] = sample.incident
+        reduction[schema.SUPERSEDED] = sample.superseded
+        if sample.selection is not None:
+            _write_selection(reduction.create_group(schema.SELECTION), sample.selection)
+        if sample.average is not None:
+            _write_average(reduction.create_group(schema.AVERAGED), sample.average)
+        if sample.subtraction is not None:
+            group = reduction.create_group(schema.SUBTRACTED)
+            group.attrs[schema.BUFFER] = sample.subtraction.buffer
+            group.attrs[schema.SC_FACTOR] = sample.subtraction.sc_factor
+        _write_provenance(reduction, configuration)
+
+
+def _write_curves(group: h5py.Group, sample: ReducedSample) -> None:
+    for name, accumulators in sample.detectors.items():
+        group[name] = accumulators.curve()
+    group[schema.MERGED] = sample.merged.curve()
+    group[schema.MERGED].attrs[schema.TRANS] = sample.trans
+    if sample.selection is not None:
+        group.attrs[schema.SELECTED] = sample.selection.kept
+    if sample.average is not None:
+        group[schema.AVERAGED] = sample.average.accumulators.curve()
+        group[schema.AVERAGED].attrs[schema.TRANS] = sample.average.trans
+    if sample.average is not None and sample.subtraction is not None:
+        group[schema.SUBTRACTED] = sample.subtraction.curve
+        group[schema.SUBTRACTED].attrs[schema.TRANS] = sample.average.trans
+        group.attrs[schema.SC_FACTOR] = sample.subtraction.sc_factor
+
+
+def _write_selection(group: h5py.Group, selection: Selection) -> None:
+    group[schema.KEPT] = selection.kept
+    group[schema.P_VALUE] = selection.p_value
+    group[schema.LONGEST_RUN] = selection.longest_run
+    group[schema.REASON] = np.array(selection.reason, dtype=h5py.string_dtype())
+    group.attrs[schema.REFERENCE] = selection.reference
+
+
+def _write_average(group: h5py.Group, average: Average) -> None:
+    group[schema.ACCUMULATORS] = average.accumulators.to_array()
+    group.attrs[schema.TRANS] = average.trans
+    group.attrs[schema.TRANS_SIGMA] = average.trans_sigma
+
+
+def _write_provenance(group: h5py.Group, configuration: Mapping[str, Any]) -> None:
+    """Write an NXprocess (NeXus): program, version, date, configuration; fixed-length texts."""
+    provenance = group.create_group(schema.PROVENANCE)
+    texts = {
+        "NX_class": "NXprocess",
+        schema.PROGRAM: "h5xs_bluesky",
+        schema.VERSION: h5xs_bluesky.__version__,
+        schema.DATE: datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    for key, text in texts.items():
+        provenance.attrs[key] = np.bytes_(text.encode())
+    provenance[schema.CONFIGURATION] = np.bytes_(json.dumps(configuration).encode())
+
+
+def read_processed(sample: h5py.Group) -> ReducedSample:
+    """Read all of a sample's reduction.
+
+    Parameters
+    ----------
+    sample
+        A group with ``processed`` and ``reduction``: a sample of an experiment, or the root of a
+        processed file.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no ``reduction``, as in files that the ancestor wrote.
+    """
+    reduction = sample.get(schema.REDUCTION)
+    if reduction is None:
+        raise FileFormatError(
+            f"expected the group {schema.REDUCTION!r} in {sample.name!r} of "
+            f"{sample.file.filename}, found none: reduce the frames first (load_data)"
+        )
+    detectors = {
+        name: Accumulators.from_array(member[schema.ACCUMULATORS][()])
+        for name, member in reduction.items()
+        if schema.ACCUMULATORS in member and name != schema.AVERAGED
+    }
+    # While the file grows, the datasets may be a row apart: read what all of them have.
+    rows = min(
+        (part.count.shape[0] for part in detectors.values()),
+        default=0,
+    )
+    transmitted = reduction[schema.TRANSMITTED][()]
+    incident = reduction[schema.INCIDENT][()]
+    rows = min(rows, len(transmitted), len(incident))
+    superseded = reduction.get(schema.SUPERSEDED)
+    return ReducedSample(
+        detectors={name: part[:rows] for name, part in detectors.items()},
+        transmitted=transmitted[:rows],
+        incident=incident[:rows],
+        superseded=np.zeros(rows, bool) if superseded is None else superseded[()],
+        selection=_read_selection(reduction.get(schema.SELECTION)),
+        average=_read_average(reduction),
+        subtraction=_read_subtraction(sample),
+    )
+
+
+def _read_selection(group: h5py.Group | None) -> Selection | None:
+    if group is None:
+        return None
+    return Selection(
+        kept=group[schema.KEPT][()],
+        reference=int(group.attrs[schema.REFERENCE]),
+        p_value=group[schema.P_VALUE][()],
+        longest_run=group[schema.LONGEST_RUN][()],
+        reason=tuple(text.decode() for text in group[schema.REASON][()]),
+    )
+
+
+def _read_average(reduction: h5py.Group) -> Average | None:
+    group = reduction.get(schema.AVERAGED)
+    if group is None:
+        return None
+    return Average(
+        accumulators=Accumulators.from_array(group[schema.ACCUMULATORS][()]),
+        trans=float(group.attrs[schema.TRANS]),
+        trans_sigma=float(group.attrs[schema.TRANS_SIGMA]),
+        kept=reduction[schema.SELECTION][schema.KEPT][()],
+    )
+
+
+def _read_subtraction(sample: h5py.Group) -> Subtraction | None:
+    group = sample[schema.REDUCTION].get(schema.SUBTRACTED)
+    if group is None:
+        return None
+    return Subtraction(
+        curve=sample[schema.PROCESSED][schema.SUBTRACTED][()],
+        buffer=str(group.attrs[schema.BUFFER]),
+        sc_factor=float(group.attrs[schema.SC_FACTOR]),
+    )

@@ -1,0 +1,195 @@
+"""The folder of a run, and the file that shows it in the layout that readers know."""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from h5xs_bluesky import schema
+from h5xs_bluesky.io.frames import LIBVER
+from h5xs_bluesky.io.names import safe_name
+from h5xs_bluesky.io.replace import FileLock, replace_whole
+from h5xs_bluesky.io.run_contents import RunContents, StreamContents
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFolder:
+    """The folder of one sample's run, whose only writer holds `lock`.
+
+    Parameters
+    ----------
+    path
+        The folder.
+    lock
+        Held from the claim until `close`.
+    """
+
+    path: Path
+    lock: FileLock = field(repr=False)
+
+    @property
+    def sample(self) -> str:
+        """The sample's group in the experiment, which is also the folder's name."""
+        return self.path.name
+
+    @classmethod
+    def claim(cls, experiment: Path, *, name: str, scan_id: Any, uid: str) -> "RunFolder":
+        """Make a new folder for a run.
+
+        The first of ``name``, ``name_<scan_id>``, ``name_<scan_id>_<start of uid>`` that is free.
+
+        Raises
+        ------
+        OSError
+            If no folder can be made.
+        """
+        for candidate in _candidates(name, scan_id, uid):
+            path = experiment / candidate
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            lock = FileLock(path / schema.RUN_LOCK)
+            lock.acquire()
+            return cls(path=path, lock=lock)
+        raise FileExistsError(f"every folder that run {uid} could have in {experiment} exists")
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Take over an existing folder.
+
+        Raises
+        ------
+        FileInUseError
+            If its writer is alive.
+        """
+        lock = FileLock(path / schema.RUN_LOCK)
+        lock.acquire()
+        return cls(path=path, lock=lock)
+
+    def close(self) -> None:
+        """Let another writer take the folder."""
+        self.lock.release()
+
+    def new_file(self, *parts: str) -> Path:
+        """Give the path of a new HDF5 file, named after a stream and perhaps a field."""
+        stem = ".".join(safe_name(part) for part in parts)
+        path = self.path / (stem + schema.H5_SUFFIX)
+        taken = (schema.RUN_FILE, schema.PROCESSED_FILE)
+        number = 1
+        while path.name in taken or path.exists():
+            number += 1
+            path = self.path / f"{stem}-{number}{schema.H5_SUFFIX}"
+        return path
+
+
+def _candidates(name: str, scan_id: Any, uid: str) -> Iterator[str]:
+    base = safe_name(name)
+    numbered = base if scan_id is None else safe_name(f"{base}_{scan_id}")
+    if base != schema.EXPERIMENT_FILE:
+        yield base
+    yield numbered
+    for length in (8, len(uid)):
+        yield safe_name(f"{numbered}_{uid[:length]}")
+
+
+def write_run_file(folder: Path, contents: RunContents, metadata: Mapping[str, str]) -> None:
+    """Replace ``run.h5``: the headers, and links to all that the folder holds by now.
+
+    Parameters
+    ----------
+    folder
+        The run's folder; its name is the name of the sample's group.
+    contents
+        The documents so far. Once they hold a stop, the values that are neither scalars nor
+        frames, and the superseded rows, are written, too.
+    metadata
+        Further attributes of the sample, such as the name of its buffer.
+    """
+    with (
+        replace_whole(folder / schema.RUN_FILE) as temporary,
+        h5py.File(temporary, "w", libver=LIBVER) as file,
+    ):
+        sample = file.create_group(folder.name)
+        sample.attrs[schema.START] = to_json(contents.start)
+        sample.attrs[schema.DESCRIPTORS] = to_json(contents.descriptors)
+        if contents.stop is not None:
+            sample.attrs[schema.STOP] = to_json(contents.stop)
+        for key, value in metadata.items():
+            sample.attrs[key] = value
+        for name, stream in contents.streams.items():
+            group = sample.create_group(safe_name(name))
+            _link_stream(group, stream)
+            _link_frames(group, stream)
+            if contents.complete:
+                _write_values(group, stream)
+        if (folder / schema.PROCESSED_FILE).exists():
+            for name in (schema.PROCESSED, schema.REDUCTION):
+                sample[name] = h5py.ExternalLink(schema.PROCESSED_FILE, "/" + name)
+
+
+def _link_stream(group: h5py.Group, stream: StreamContents) -> None:
+    for name in (schema.DATA, schema.TIMESTAMPS):
+        group.create_group(name)
+    if not stream.file:
+        return
+    for name in (schema.TIME, schema.SEQ_NUM):
+        group[name] = h5py.ExternalLink(stream.file, "/" + name)
+    for field_name in stream.scalars:
+        for name in (schema.DATA, schema.TIMESTAMPS):
+            member = f"{name}/{safe_name(field_name)}"
+            group[member] = h5py.ExternalLink(stream.file, "/" + member)
+
+
+def _link_frames(group: h5py.Group, stream: StreamContents) -> None:
+    for field_name, files in stream.frames.items():
+        for number, contents in enumerate(files, start=1):
+            member = safe_name(field_name) if number == 1 else safe_name(f"{field_name}_{number}")
+            for name in (schema.DATA, schema.TIMESTAMPS):
+                group[name][member] = h5py.ExternalLink(contents.file, "/" + name)
+
+
+def _write_values(group: h5py.Group, stream: StreamContents) -> None:
+    if schema.SEQ_NUM not in group:
+        group[schema.SEQ_NUM] = np.asarray(stream.seq_nums, dtype=np.int64)
+        group[schema.TIME] = np.asarray(stream.times, dtype=float)
+    group[schema.SUPERSEDED] = stream.superseded
+    for field_name, rows in stream.rows_of_values.items():
+        name = safe_name(field_name)
+        if name in group[schema.DATA]:
+            continue
+        column = column_of([value for _, value, _ in rows])
+        group[schema.DATA].create_dataset(name, data=column)
+        group[schema.TIMESTAMPS].create_dataset(name, data=[stamp for _, _, stamp in rows])
+        if len(rows) != len(stream.seq_nums):  # the field came with only some of the events
+            group[schema.DATA][name].attrs[schema.EVENT_ROWS] = [row for row, _, _ in rows]
+
+
+def column_of(values: list[Any]) -> Any:
+    """Make one array of a field's values, as JSON texts where they do not share a shape."""
+    try:
+        column = np.array(values)
+    except ValueError:  # ragged
+        column = np.array(None)
+    if column.dtype.kind in "biuf":
+        return column
+    texts = [value if isinstance(value, str) else to_json(value) for value in values]
+    return np.array([text.replace("\0", "�") for text in texts], dtype=h5py.string_dtype())
+
+
+def to_json(value: Any) -> str:
+    """Write a document as JSON; arrays become lists, and what JSON cannot hold its `repr`."""
+    return json.dumps(value, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return repr(value)

@@ -1,0 +1,49 @@
+"""One curve from several detectors."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from h5xs_bluesky.errors import ReductionError
+from h5xs_bluesky.reduction.accumulators import Accumulators
+from h5xs_bluesky.reduction.geometry import Geometry
+
+
+def merge_detectors(parts: Sequence[Accumulators]) -> Accumulators:
+    """Add up the sums of several detectors, bin by bin.
+
+    Each detector's scale is in its normalisation already, so that the merged intensity is the
+    best estimate from Poisson counts: Σ counts over Σ normalisation of all detectors.
+
+    Parameters
+    ----------
+    parts
+        Of the same frames and q-grid: (nq,) or (n, nq).
+
+    Returns
+    -------
+    Accumulators
+        A frame that is missing in one detector is missing here.
+
+    Raises
+    ------
+    ReductionError
+        If there is nothing to merge, or the shapes differ.
+    """
+    shapes = {part.count.shape for part in parts}
+    if len(shapes) != 1:
+        raise ReductionError(f"expected detectors of one shape to merge, found {sorted(shapes)}")
+    stacked = {
+        name: np.stack([getattr(part, name) for part in parts]) for name in Accumulators.FIELDS
+    }
+    return Accumulators(**stacked).union()
+
+
+def default_scales(geometries: Sequence[Geometry]) -> list[float]:
+    """Give the scales of detectors that differ in nothing but where they stand.
+
+    A pixel's counts are proportional to the solid angle that it covers; the scale is that of a
+    pixel at the detector's PONI, relative to the first detector's.
+    """
+    first = geometries[0].solid_angle_at_poni()
+    return [geometry.solid_angle_at_poni() / first for geometry in geometries]

@@ -1,0 +1,246 @@
+"""Which frames agree: longest runs of the differences' signs (CorMap), and limits on the beam."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from h5xs_bluesky.errors import ReductionError
+
+METHODS = ("cormap", "all")
+
+KEPT = ""
+MISSING = "missing"
+SUPERSEDED = "superseded"
+TRANSMISSION = "transmission"
+CORMAP = "cormap"
+EXPLICIT = "explicit"
+
+_MOST_CANDIDATES = 50
+_RECURSION_STEP = 200
+_FEWEST_BINS = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SelectionOptions:
+    """How frames are selected for the average.
+
+    Parameters
+    ----------
+    method
+        ``"cormap"`` compares shapes, ``"all"`` does not.
+    significance
+        Probability that any of the frames is rejected when all agree.
+    q_range
+        Where curves are compared, in Å⁻¹; None for everywhere.
+    trans_tolerance
+        Largest relative deviation of a frame's monitor reading from the median; None for no limit.
+
+    Raises
+    ------
+    ReductionError
+        If a value is out of range.
+    """
+
+    method: Literal["cormap", "all"] = "cormap"
+    significance: float = 0.01
+    q_range: tuple[float, float] | None = None
+    trans_tolerance: float | None = 0.1
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ReductionError(f"expected a method of {METHODS}, found {self.method!r}")
+        if not 0 < self.significance < 1:
+            raise ReductionError(
+                f"expected a significance between 0 and 1, found {self.significance}"
+            )
+        if self.q_range is not None and not self.q_range[0] < self.q_range[1]:
+            raise ReductionError(f"expected a q_range that increases, found {self.q_range}")
+        if self.trans_tolerance is not None and not self.trans_tolerance > 0:
+            raise ReductionError(
+                f"expected a positive trans_tolerance, found {self.trans_tolerance}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Selection:
+    """Which frames are kept, and why the others are not.
+
+    Parameters
+    ----------
+    kept : ndarray of bool, shape (n,)
+    reference
+        The frame that the others were compared with; −1 if none was.
+    p_value : ndarray, shape (n,)
+        Probability of so long a run in a frame that agrees; NaN where not compared.
+    longest_run : ndarray of int, shape (n,)
+        Bins in a row with differences of one sign; 0 where not compared.
+    reason : tuple of str
+        For each frame "", "missing", "superseded", "transmission", "cormap" or "explicit".
+    """
+
+    kept: NDArray[np.bool_]
+    reference: int
+    p_value: NDArray[np.float64]
+    longest_run: NDArray[np.int64]
+    reason: tuple[str, ...]
+
+
+def select_frames(
+    curves: NDArray[np.float64],
+    *,
+    q: NDArray[np.float64],
+    trans: NDArray[np.float64] | None,
+    options: SelectionOptions,
+    missing: NDArray[np.bool_],
+    superseded: NDArray[np.bool_],
+    explicit: NDArray[np.bool_] | None = None,
+) -> Selection:
+    """Select the frames that agree.
+
+    The reference is the frame that agrees with most of the others, of at most 50 evenly spaced
+    candidates; among equals the earliest. All frames are compared with it by the longest run of
+    one sign in the difference of the curves, each divided by its monitor reading where that is
+    known (Franke et al., Nature Methods 12 (2015) 419; freesas). Probabilities are corrected for
+    the number of comparisons (Holm).
+
+    Parameters
+    ----------
+    curves
+        (n, 2, nq): I and σ of each frame.
+    q
+        (nq,), in Å⁻¹.
+    trans
+        (n,): monitor readings; None if there are none. Not positive: rejected.
+    options
+        How to select.
+    missing, superseded
+        (n,): frames that are out from the beginning.
+    explicit
+        (n,): the user's own choice, instead of the statistics. A missing frame stays out.
+
+    Raises
+    ------
+    ReductionError
+        If `explicit` has another length.
+    """
+    reason = np.full(len(curves), KEPT, dtype=object)
+    p_value = np.full(len(curves), np.nan)
+    longest = np.zeros(len(curves), dtype=np.int64)
+    reference = -1
+    if explicit is not None:
+        if explicit.shape != reason.shape:
+            raise ReductionError(
+                f"expected a selection of {len(reason)} frames, found {explicit.shape}"
+            )
+        reason[~explicit] = EXPLICIT
+    else:
+        reason[superseded] = SUPERSEDED
+        _limit_transmission(reason, trans, options, out=missing)
+    reason[missing] = MISSING
+    if explicit is None and options.method == "cormap":
+        shapes = _comparable(curves[:, 0], q, trans, options)
+        left = np.flatnonzero(reason == KEPT)
+        if len(left) > 1:
+            reference = _reference(shapes, left, options.significance)
+            for frame in left:
+                if frame != reference:
+                    longest[frame], p_value[frame] = _agreement(shapes[frame], shapes[reference])
+            compared = left[left != reference]
+            rejected = holm(p_value[compared], options.significance)
+            reason[compared[rejected]] = CORMAP
+    return Selection(
+        kept=np.asarray(reason == KEPT, dtype=bool),
+        reference=reference,
+        p_value=p_value,
+        longest_run=longest,
+        reason=tuple(str(text) for text in reason),
+    )
+
+
+def holm(p_values: NDArray[np.float64], significance: float) -> NDArray[np.bool_]:
+    """Tell which hypotheses are rejected at a family-wise significance (Holm, 1979).
+
+    NaN, where nothing could be compared, is not rejected.
+
+    Examples
+    --------
+    >>> holm(np.array([0.001, 0.04, 0.02]), 0.05).tolist()
+    [True, True, True]
+    >>> holm(np.array([0.001, 0.04, 0.03]), 0.05).tolist()
+    [True, False, False]
+    """
+    p = np.where(np.isnan(p_values), 1.0, p_values)
+    order = np.argsort(p, kind="stable")
+    passes = p[order] <= significance / np.arange(len(p), 0, -1)
+    rejected = np.zeros(len(p), dtype=bool)
+    rejected[order] = np.logical_and.accumulate(passes)
+    return rejected
+
+
+def _limit_transmission(
+    reason: NDArray[Any],
+    trans: NDArray[np.float64] | None,
+    options: SelectionOptions,
+    *,
+    out: NDArray[np.bool_],
+) -> None:
+    if trans is None:
+        return
+    left = (reason == KEPT) & ~out
+    usable = np.isfinite(trans) & (trans > 0)
+    reason[left & ~usable] = TRANSMISSION
+    if options.trans_tolerance is None or not (left & usable).any():
+        return
+    median = np.median(trans[left & usable])
+    far = np.abs(trans - median) > options.trans_tolerance * median
+    reason[left & usable & far] = TRANSMISSION
+
+
+def _comparable(
+    intensity: NDArray[np.float64],
+    q: NDArray[np.float64],
+    trans: NDArray[np.float64] | None,
+    options: SelectionOptions,
+) -> NDArray[np.float64]:
+    """Give the curves (n, bins) on one scale, in the range where they are compared."""
+    if options.q_range is not None:
+        low, high = options.q_range
+        intensity = intensity[:, (q >= low) & (q <= high)]
+    return intensity if trans is None else intensity / trans[:, None]
+
+
+def _reference(
+    shapes: NDArray[np.float64], left: NDArray[np.intp], significance: float
+) -> int:
+    spread = np.unique(np.linspace(0, len(left) - 1, _MOST_CANDIDATES).round().astype(int))
+    candidates = left[spread]
+    pairs = len(candidates) * (len(candidates) - 1) / 2
+    agreeing = np.zeros(len(candidates), dtype=int)
+    for i, first in enumerate(candidates):
+        for j in range(i):
+            _, p = _agreement(shapes[first], shapes[candidates[j]])
+            if np.isnan(p) or p > significance / pairs:
+                agreeing[i] += 1
+                agreeing[j] += 1
+    return int(candidates[np.argmax(agreeing)])
+
+
+def _agreement(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[int, float]:
+    """Give the longest run of one sign and its probability; NaN if there is too little to compare.
+
+    Bins without pixels, or in which neither frame counted anything, say nothing.
+    """
+    from freesas.cormap import LROH, measure_longest
+
+    usable = np.isfinite(first) & np.isfinite(second) & ((first != 0) | (second != 0))
+    bins = int(usable.sum())
+    if bins < _FEWEST_BINS:
+        return 0, np.nan
+    longest = int(measure_longest(np.ascontiguousarray(second[usable] - first[usable])))
+    if longest <= 1:  # freesas gives 0 here, where every outcome is at least as long
+        return longest, 1.0
+    for length in range(_RECURSION_STEP, bins, _RECURSION_STEP):
+        LROH.probaLongerRun(length, longest - 1)  # fills its cache: it recurses over the length
+    return longest, float(LROH.probaLongerRun(bins, longest - 1))

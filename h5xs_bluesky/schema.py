@@ -1,0 +1,88 @@
+"""Names of files, groups, datasets and attributes; each stands here and nowhere else.
+
+The layout that readers see through ``experiment.h5`` (or a packed file)::
+
+    /                                      attrs DETECTORS, QGRID, TRANS, SCHEMA, ...
+    /<sample>                              attrs START, STOP, DESCRIPTORS (JSON), BUFFER, ...
+    /<sample>/<stream>/time                (events,)
+    /<sample>/<stream>/seq_num             (events,)
+    /<sample>/<stream>/superseded          (events,) once the run has ended
+    /<sample>/<stream>/data/<field>        frames (n, H, W) or values (events, ...)
+    /<sample>/<stream>/timestamps/<field>  (n,) or (events,)
+    /<sample>/processed/<curve>            (n, 2, nq) per frame, (2, nq) averaged and subtracted
+    /<sample>/reduction/...                accumulators, monitors, selection, provenance
+"""
+
+from typing import Final
+
+SCHEMA_VERSION: Final = 1
+
+# Files of an experiment folder.
+EXPERIMENT_FILE: Final = "experiment.h5"
+EXPERIMENT_LOCK: Final = "experiment.lock"
+RUN_FILE: Final = "run.h5"
+RUN_LOCK: Final = "run.lock"
+PROCESSED_FILE: Final = "processed.h5"
+JOURNAL_FILE: Final = "documents.msgpack"
+STATUS_FILE: Final = "status.json"
+H5_SUFFIX: Final = ".h5"
+
+# Attributes of the root; the first three are the ancestor's.
+DETECTORS: Final = "detectors"
+QGRID: Final = "qgrid"
+TRANS: Final = "trans"
+QGRID_EDGES: Final = "qgrid_edges"
+SCHEMA: Final = "h5xs_schema"
+BEAMLINE: Final = "beamline"
+
+# Attributes of a sample.
+START: Final = "start"
+STOP: Final = "stop"
+DESCRIPTORS: Final = "descriptors"
+BUFFER: Final = "buffer"
+EMPTY: Final = "empty"
+SELECTED: Final = "selected"
+SC_FACTOR: Final = "sc_factor"
+SAMPLE_NAME: Final = "sample_name"
+
+# Groups and datasets of a sample.
+PRIMARY: Final = "primary"
+TIME: Final = "time"
+SEQ_NUM: Final = "seq_num"
+SUPERSEDED: Final = "superseded"
+DATA: Final = "data"
+TIMESTAMPS: Final = "timestamps"
+PROCESSED: Final = "processed"
+REDUCTION: Final = "reduction"
+
+# Curves in `processed`; the others are named by their detector's extension.
+MERGED: Final = "merged"
+AVERAGED: Final = "averaged"
+SUBTRACTED: Final = "subtracted"
+
+# A frame file: DATA (n, H, W), TIMESTAMPS (n,), POSITION (n,) of each frame in its stream,
+# COMMITTED (1,); FRAMES_PER_EVENT and FIELD are attributes of DATA.
+COMMITTED: Final = "committed"
+FRAMES_PER_EVENT: Final = "frames_per_event"
+FIELD: Final = "field"
+POSITION: Final = "position"
+
+# Of a dataset in DATA that has values for some events only: their rows.
+EVENT_ROWS: Final = "event_rows"
+
+# Members of `reduction`.
+ACCUMULATORS: Final = "accumulators"
+TRANSMITTED: Final = "transmitted"
+INCIDENT: Final = "incident"
+SELECTION: Final = "selection"
+KEPT: Final = "kept"
+P_VALUE: Final = "p_value"
+LONGEST_RUN: Final = "longest_run"
+REFERENCE: Final = "reference"
+REASON: Final = "reason"
+TRANS_SIGMA: Final = "trans_sigma"
+PROVENANCE: Final = "provenance"
+PROGRAM: Final = "program"
+VERSION: Final = "version"
+DATE: Final = "date"
+CONFIGURATION: Final = "configuration"

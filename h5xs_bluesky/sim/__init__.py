@@ -1,0 +1,1 @@
+"""A simulated beamline: patterns from physics, devices, plans."""
