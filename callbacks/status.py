@@ -62,9 +62,7 @@ class RunStatus:
 
     def to_mapping(self) -> dict[str, Any]:
         """Give the public counters as plain values."""
-        return {
-            f.name: getattr(self, f.name) for f in fields(self) if not f.metadata
-        }
+        return {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata}
 
     def write_if_changed(self) -> None:
         """Replace the run's status file, if there is news; without a folder there is none."""

@@ -214,5 +214,3 @@ def _is_bitshuffle_lz4(data: h5py.Dataset) -> bool:
         return False
     code, _, options, _ = plist.get_filter(0)
     return code == _BITSHUFFLE and len(options) >= 5 and options[4] == _LZ4
-
-

@@ -109,7 +109,9 @@ def read_journal(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     for _, record in _records(path):
         if not (isinstance(record, list) and len(record) == 2 and isinstance(record[1], dict)):
-            raise FileFormatError(f"{path}: expected records [name, document], found {record!r:.80}")
+            raise FileFormatError(
+                f"{path}: expected records [name, document], found {record!r:.80}"
+            )
         yield str(record[0]), record[1]
 
 

@@ -121,7 +121,5 @@ class BinnedIntegrator:
             self._total(good, np.ones_like(normalization)),
         )
 
-    def _total(
-        self, good: slice | NDArray[np.bool_], weights: NDArray[Any]
-    ) -> NDArray[np.float64]:
+    def _total(self, good: slice | NDArray[np.bool_], weights: NDArray[Any]) -> NDArray[np.float64]:
         return np.bincount(self._bins[good], weights=weights, minlength=len(self.qgrid))

@@ -72,9 +72,7 @@ class QGrid:
         """
         array = np.asarray(centers, dtype=float)
         if array.ndim != 1 or array.size < 2 or not (np.diff(array) > 0).all():
-            raise ReductionError(
-                f"expected at least two centres of q that increase, found {array}"
-            )
+            raise ReductionError(f"expected at least two centres of q that increase, found {array}")
         inner = (array[:-1] + array[1:]) / 2
         outer = 2 * array[0] - inner[0], 2 * array[-1] - inner[-1]
         return cls(edges=np.concatenate([[outer[0]], inner, [outer[1]]]), centers=array)

@@ -211,9 +211,7 @@ def _comparable(
     return intensity if trans is None else intensity / trans[:, None]
 
 
-def _reference(
-    shapes: NDArray[np.float64], left: NDArray[np.intp], significance: float
-) -> int:
+def _reference(shapes: NDArray[np.float64], left: NDArray[np.intp], significance: float) -> int:
     spread = np.unique(np.linspace(0, len(left) - 1, _MOST_CANDIDATES).round().astype(int))
     candidates = left[spread]
     pairs = len(candidates) * (len(candidates) - 1) / 2

@@ -1,0 +1,15 @@
+"""The configuration of a beamline, from one TOML file or from an experiment."""
+
+from h5xs_bluesky.config.beamline import Beamline
+from h5xs_bluesky.config.options import MetadataSource, Monitors, Output, ReductionOptions, Roots
+from h5xs_bluesky.reduction.similarity import SelectionOptions
+
+__all__ = [
+    "Beamline",
+    "MetadataSource",
+    "Monitors",
+    "Output",
+    "ReductionOptions",
+    "Roots",
+    "SelectionOptions",
+]

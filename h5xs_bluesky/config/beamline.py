@@ -1,0 +1,204 @@
+"""All that is configured about a beamline, and what follows from it for a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from h5xs_bluesky import schema
+from h5xs_bluesky.config.options import MetadataSource, Monitors, Output, ReductionOptions, Roots
+from h5xs_bluesky.config.tables import Table
+from h5xs_bluesky.errors import ConfigurationError
+from h5xs_bluesky.io.names import safe_name
+from h5xs_bluesky.reduction.detector import Detector
+from h5xs_bluesky.reduction.integrate import BinnedIntegrator, Integrator
+from h5xs_bluesky.reduction.pixels import Pixels
+from h5xs_bluesky.reduction.qgrid import QGrid
+from h5xs_bluesky.reduction.similarity import SelectionOptions
+
+_RESERVED = (schema.MERGED, schema.AVERAGED, schema.SUBTRACTED, schema.SELECTION, schema.PROVENANCE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Beamline:
+    """All that is configured about a beamline.
+
+    Parameters
+    ----------
+    name
+        Of the beamline.
+    sample_name_key
+        Of the start document, dotted into nested tables.
+    stream
+        The stream whose frames are reduced.
+    output, roots, detectors, monitors, metadata, qgrid, reduction, selection
+        As their classes say. Without `monitors` exposures are taken as equal. `metadata` maps
+        names to their sources: ``exposure``, ``energy`` and ``buffer`` are used by the program,
+        every other is a line of the exported header.
+    """
+
+    name: str
+    detectors: tuple[Detector, ...]
+    qgrid: QGrid
+    sample_name_key: str = "sample_name"
+    stream: str = schema.PRIMARY
+    output: Output = field(default_factory=Output)
+    roots: Roots = field(default_factory=Roots)
+    monitors: Monitors | None = None
+    metadata: Mapping[str, MetadataSource] = field(default_factory=dict)
+    reduction: ReductionOptions = field(default_factory=ReductionOptions)
+    selection: SelectionOptions = field(default_factory=SelectionOptions)
+
+    def __post_init__(self) -> None:
+        for what in ("extension", "data_key"):
+            values = [getattr(detector, what) for detector in self.detectors]
+            twice = sorted({value for value in values if values.count(value) > 1})
+            if twice:
+                raise ConfigurationError(
+                    f"expected detectors that differ in {what}, found {twice[0]!r} twice"
+                )
+        for detector in self.detectors:
+            if (
+                detector.extension in _RESERVED
+                or safe_name(detector.extension) != detector.extension
+            ):
+                raise ConfigurationError(
+                    f"expected an extension like '_SAXS', found {detector.extension!r}: it cannot "
+                    "name a dataset, or is taken"
+                )
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> "Beamline":
+        """Read a TOML file; relative paths in it start from its folder.
+
+        Raises
+        ------
+        ConfigurationError
+            For the first mistake: file, key, what was expected and what was found.
+        """
+        from h5xs_bluesky.config.reading import beamline_from_toml
+
+        return beamline_from_toml(Path(path))
+
+    @classmethod
+    def from_mapping(
+        cls,
+        values: Mapping[str, Any],
+        *,
+        detectors: Sequence[Detector],
+        qgrid: QGrid,
+        origin: str,
+    ) -> "Beamline":
+        """Take what `to_mapping` gave, with the detectors and the q-grid of an experiment.
+
+        Parameters
+        ----------
+        origin
+            Where the values come from, for messages.
+        """
+        from h5xs_bluesky.config.reading import beamline_from_table
+
+        table = Table(values or {"beamline": {"name": "unknown"}}, file=origin)
+        return beamline_from_table(table, tuple(detectors), qgrid, base=Path.cwd())
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Give everything but detectors, q-grid and folders as plain values, like the TOML."""
+        values: dict[str, Any] = {
+            "beamline": {
+                "name": self.name,
+                "sample_name_key": self.sample_name_key,
+                "stream": self.stream,
+            },
+            "metadata": {
+                name: {"from": s.source, "key": s.key, "device": s.device}
+                for name, s in self.metadata.items()
+            },
+            "reduction": asdict(self.reduction),
+            "selection": asdict(self.selection),
+        }
+        if self.monitors is not None:
+            values["monitors"] = asdict(self.monitors)
+        cleaned: dict[str, Any] = _without_none(values)
+        return cleaned
+
+    def with_detectors(self, detectors: Sequence[Detector], qgrid: QGrid) -> "Beamline":
+        """Give the same beamline with other detectors and another q-grid."""
+        return replace(self, detectors=tuple(detectors), qgrid=qgrid)
+
+    @property
+    def data_keys(self) -> dict[str, Detector]:
+        """The detectors by the fields that they write."""
+        return {detector.data_key: detector for detector in self.detectors}
+
+    @property
+    def monitor_uncertainty(self) -> float:
+        """Relative standard uncertainty of a monitor reading; 0 without monitors."""
+        return 0.0 if self.monitors is None else self.monitors.relative_uncertainty
+
+    def integrators(self) -> dict[str, Integrator]:
+        """Make what reduces the frames of each detector, by extension; takes seconds."""
+        return {
+            detector.extension: BinnedIntegrator(
+                Pixels.from_detector(
+                    detector,
+                    polarization=self.reduction.polarization,
+                    solid_angle=self.reduction.solid_angle,
+                ),
+                self.qgrid,
+            )
+            for detector in self.detectors
+        }
+
+    def sample_name(self, start: Mapping[str, Any]) -> str | None:
+        """Give the sample's name in a start document; None where there is none."""
+        value = _look_up(start, self.sample_name_key)
+        if isinstance(value, Mapping):
+            value = value.get("name")
+        if value is None or isinstance(value, Mapping | list) or not str(value).strip():
+            return None
+        return str(value)
+
+    def metadata_value(
+        self,
+        name: str,
+        *,
+        start: Mapping[str, Any],
+        descriptors: Sequence[Mapping[str, Any]],
+        baseline: Mapping[str, Any],
+    ) -> Any:
+        """Give one piece of metadata of a run; None where the run does not have it.
+
+        Raises
+        ------
+        ConfigurationError
+            If the configuration does not say where it stands.
+        """
+        if name not in self.metadata:
+            raise ConfigurationError(
+                f"expected the source of {name!r} under [metadata], found {sorted(self.metadata)}"
+            )
+        wanted = self.metadata[name]
+        if wanted.source == "start":
+            return _look_up(start, wanted.key)
+        if wanted.source == "baseline":
+            return baseline.get(wanted.key)
+        for descriptor in descriptors:
+            data = descriptor.get("configuration", {}).get(wanted.device, {}).get("data", {})
+            if wanted.key in data:
+                return data[wanted.key]
+        return None
+
+
+def _look_up(values: Mapping[str, Any], dotted: str) -> Any:
+    if dotted in values:
+        return values[dotted]
+    found: Any = values
+    for key in dotted.split("."):
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def _without_none(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {key: _without_none(v) for key, v in values.items() if v is not None}
+    return list(values) if isinstance(values, tuple) else values

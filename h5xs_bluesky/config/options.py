@@ -1,0 +1,138 @@
+"""The parts of a beamline's configuration that are plain values."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from h5xs_bluesky.errors import ConfigurationError
+
+ESTIMATORS = ("weighted",)
+ERROR_MODELS = ("poisson",)
+WHEN_FULL = ("fail", "pause")
+SOURCES = ("start", "configuration", "baseline")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Output:
+    """Where files go, and what happens when they cannot be written as fast as frames come.
+
+    Parameters
+    ----------
+    folder
+        Of the experiment, below `base`; may hold ``{keys}`` of the start document.
+    base
+        The folder of the configuration file.
+    max_pending_mb
+        Memory for frames on their way, in MB (10⁶ bytes).
+    max_block_s
+        How long the scan may be held when that is full.
+    when_full
+        What happens then: the plan fails, or is paused.
+    """
+
+    folder: str = "experiment"
+    base: Path = field(default_factory=Path.cwd)
+    max_pending_mb: int = 1024
+    max_block_s: float = 5.0
+    when_full: Literal["fail", "pause"] = "fail"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Roots:
+    """Folders of files that others write.
+
+    Parameters
+    ----------
+    permanent
+        What lies here stays, and is linked instead of copied.
+    allowed
+        What lies here may be read.
+    """
+
+    permanent: tuple[Path, ...] = ()
+    allowed: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Monitors:
+    """The fields of the beam monitors that are read with the detectors.
+
+    Parameters
+    ----------
+    incident, transmitted
+        Data keys; either may be missing. The transmitted beam normalises, else the incident.
+    relative_uncertainty
+        Standard uncertainty of one reading, relative to it.
+    """
+
+    incident: str | None = None
+    transmitted: str | None = None
+    relative_uncertainty: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.incident is None and self.transmitted is None:
+            raise ConfigurationError("expected an incident or a transmitted monitor, found neither")
+        if not 0 <= self.relative_uncertainty < 1:
+            raise ConfigurationError(
+                f"expected a relative_uncertainty from 0 to 1, found {self.relative_uncertainty}"
+            )
+
+    @property
+    def normalizing(self) -> str:
+        """The field that normalises."""
+        return self.transmitted or self.incident or ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetadataSource:
+    """Where one piece of metadata stands in a run's documents.
+
+    Parameters
+    ----------
+    source
+        The start document, a device's configuration in a descriptor, or the baseline stream.
+    key
+        There; dotted into nested tables.
+    device
+        Of a configuration.
+    """
+
+    source: Literal["start", "configuration", "baseline"]
+    key: str
+    device: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReductionOptions:
+    """How frames become curves.
+
+    Parameters
+    ----------
+    estimator
+        ``"weighted"``: I = Σ counts / Σ normalisation.
+    error_model
+        ``"poisson"``: the variance of a pixel is its counts.
+    polarization
+        Factor of the beam, 1 for horizontal; None for no correction.
+    solid_angle
+        Whether the pixels' solid angles are corrected for.
+    """
+
+    estimator: str = "weighted"
+    error_model: str = "poisson"
+    polarization: float | None = None
+    solid_angle: bool = True
+
+    def __post_init__(self) -> None:
+        if self.estimator not in ESTIMATORS:
+            raise ConfigurationError(
+                f"expected an estimator of {ESTIMATORS}, found {self.estimator!r}"
+            )
+        if self.error_model not in ERROR_MODELS:
+            raise ConfigurationError(
+                f"expected an error_model of {ERROR_MODELS}, found {self.error_model!r}"
+            )
+        if self.polarization is not None and not -1 <= self.polarization <= 1:
+            raise ConfigurationError(
+                f"expected a polarization from -1 to 1, found {self.polarization}"
+            )

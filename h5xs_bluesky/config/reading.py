@@ -1,0 +1,260 @@
+"""From the tables of a TOML file to the configuration's objects."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from h5xs_bluesky import schema
+from h5xs_bluesky.config.beamline import Beamline
+from h5xs_bluesky.config.options import (
+    ERROR_MODELS,
+    ESTIMATORS,
+    SOURCES,
+    WHEN_FULL,
+    MetadataSource,
+    Monitors,
+    Output,
+    ReductionOptions,
+    Roots,
+)
+from h5xs_bluesky.config.tables import Table
+from h5xs_bluesky.errors import H5xsError
+from h5xs_bluesky.io.geometry_files import detector_by_name, read_poni
+from h5xs_bluesky.io.mask_files import read_mask
+from h5xs_bluesky.reduction.detector import Detector
+from h5xs_bluesky.reduction.geometry import Geometry
+from h5xs_bluesky.reduction.merge import default_scales
+from h5xs_bluesky.reduction.qgrid import QGrid
+from h5xs_bluesky.reduction.similarity import METHODS, SelectionOptions
+
+_ANGSTROM_M = 1e-10
+
+
+def beamline_from_toml(path: Path) -> Beamline:
+    """Read a TOML file, as `Beamline.from_toml` tells."""
+    top = Table.from_toml(path)
+    qgrid = _qgrid(top.table("qgrid"))
+    detectors = _detectors(top.tables("detectors"), path.parent)
+    return beamline_from_table(top, detectors, qgrid, base=path.parent.resolve())
+
+
+def beamline_from_table(
+    top: Table, detectors: tuple[Detector, ...], qgrid: QGrid, *, base: Path
+) -> Beamline:
+    """Read everything but detectors and q-grid from the tables of a configuration.
+
+    Parameters
+    ----------
+    base
+        The folder that relative folders start from.
+    """
+    beamline = top.table("beamline")
+    parts = {
+        "name": beamline.get("name", str),
+        "sample_name_key": beamline.get("sample_name_key", str, "sample_name"),
+        "stream": beamline.get("stream", str, schema.PRIMARY),
+        "output": _output(top.table("output"), base),
+        "roots": _roots(top.table("roots"), base),
+        "monitors": _monitors(top.table("monitors")) if "monitors" in top else None,
+        "metadata": _metadata(top.table("metadata")),
+        "reduction": _reduction(top.table("reduction")),
+        "selection": _selection(top.table("selection")),
+    }
+    beamline.build(lambda: None)
+    return top.build(lambda: Beamline(detectors=detectors, qgrid=qgrid, **parts))
+
+
+def _output(table: Table, base: Path) -> Output:
+    folder = table.get("folder", str, "experiment")
+    pending = table.get("max_pending_mb", int, 1024)
+    block_s = table.get("max_block_s", float, 5.0)
+    when_full = table.choice("when_full", WHEN_FULL, "fail")
+    for key, value in (("max_pending_mb", pending), ("max_block_s", block_s)):
+        if value <= 0:
+            raise table.error(key, f"expected a positive number, found {value}")
+    return table.build(
+        lambda: Output(
+            folder=folder,
+            base=base,
+            max_pending_mb=pending,
+            max_block_s=block_s,
+            when_full="pause" if when_full == "pause" else "fail",
+        )
+    )
+
+
+def _roots(table: Table, base: Path) -> Roots:
+    found = {}
+    for key in ("permanent", "allowed"):
+        folders = tuple(base / str(folder) for folder in table.get(key, list, []))
+        for folder in folders:
+            if not folder.is_dir():
+                raise table.error(key, f"expected a folder, found none at {folder}")
+        found[key] = folders
+    return table.build(lambda: Roots(**found))
+
+
+def _monitors(table: Table) -> Monitors:
+    incident = table.get("incident", str, None)
+    transmitted = table.get("transmitted", str, None)
+    uncertainty = table.get("relative_uncertainty", float, 0.0)
+    return table.build(
+        lambda: Monitors(
+            incident=incident, transmitted=transmitted, relative_uncertainty=uncertainty
+        )
+    )
+
+
+def _metadata(table: Table) -> dict[str, MetadataSource]:
+    sources = {}
+    for name in table.keys():  # noqa: SIM118 - a Table is no mapping
+        entry = table.table(name)
+        source = entry.choice("from", SOURCES)
+        key = entry.get("key", str)
+        device = entry.get("device", str, None)
+        if (source == "configuration") != (device is not None):
+            raise entry.error("device", "expected a device with, and only with, a configuration")
+        sources[name] = entry.build(
+            lambda s=source, k=key, d=device: MetadataSource(source=s, key=k, device=d)
+        )
+    return table.build(lambda: sources)
+
+
+def _reduction(table: Table) -> ReductionOptions:
+    estimator = table.choice("estimator", ESTIMATORS, "weighted")
+    error_model = table.choice("error_model", ERROR_MODELS, "poisson")
+    polarization = table.get("polarization", float, None)
+    solid_angle = table.get("solid_angle", bool, True)
+    return table.build(
+        lambda: ReductionOptions(
+            estimator=estimator,
+            error_model=error_model,
+            polarization=polarization,
+            solid_angle=solid_angle,
+        )
+    )
+
+
+def _selection(table: Table) -> SelectionOptions:
+    defaults = SelectionOptions()
+    method = table.choice("method", METHODS, defaults.method)
+    significance = table.get("significance", float, defaults.significance)
+    q_range = table.numbers("q_range", 2, None)
+    tolerance = table.get("trans_tolerance", float, defaults.trans_tolerance)
+    return table.build(
+        lambda: SelectionOptions(
+            method="all" if method == "all" else "cormap",
+            significance=significance,
+            q_range=None if q_range is None else (q_range[0], q_range[1]),
+            trans_tolerance=tolerance,
+        )
+    )
+
+
+_QGRID_KINDS = ("segments", "edges", "centers", "linear", "logarithmic")
+
+
+def _qgrid(table: Table) -> QGrid:
+    given = [key for key in _QGRID_KINDS if key in table]
+    if len(given) != 1:
+        raise table.error("", f"expected one of {list(_QGRID_KINDS)}, found {given or 'none'}")
+    kind = given[0]
+    if kind in ("linear", "logarithmic"):
+        entry = table.table(kind)
+        start, stop = entry.get("start", float), entry.get("stop", float)
+        bins = entry.get("bins", int)
+        make = QGrid.linear if kind == "linear" else QGrid.logarithmic
+        entry.build(lambda: None)
+        return table.build(lambda: make(start, stop, bins))
+    if kind == "segments":
+        rows = table.get(kind, list)
+        segments = [
+            Table({kind: row}, file=table.file, name="qgrid").numbers(kind, 3) for row in rows
+        ]
+        return table.build(lambda: QGrid.from_segments(segments))
+    numbers = table.numbers(kind, None)
+    make_from = QGrid.from_edges if kind == "edges" else QGrid.from_centers
+    return table.build(lambda: make_from(numbers))
+
+
+def _detectors(tables: list[Table], base: Path) -> tuple[Detector, ...]:
+    found = [_detector(table, base) for table in tables]
+    scales = default_scales([detector.geometry for detector, _ in found])
+    return tuple(
+        detector if scale_given else replace(detector, fix_scale=scale)
+        for (detector, scale_given), scale in zip(found, scales, strict=True)
+    )
+
+
+def _detector(table: Table, base: Path) -> tuple[Detector, bool]:
+    extension, data_key = table.get("extension", str), table.get("data_key", str)
+    model = table.get("model", str)
+    geometry = _geometry(table.table("geometry"), model, base)
+    mask = _mask(table, geometry.shape, base)
+    fix_scale = table.get("fix_scale", float, None)
+    saturation = table.get("saturation", float, None)
+    detector = table.build(
+        lambda: Detector(
+            extension=extension,
+            data_key=data_key,
+            model=model,
+            geometry=geometry,
+            mask=mask,
+            fix_scale=1.0 if fix_scale is None else fix_scale,
+            saturation=saturation,
+        )
+    )
+    return detector, fix_scale is not None
+
+
+def _mask(table: Table, shape: tuple[int, int], base: Path) -> NDArray[np.bool_]:
+    """Read the masks of a detector and combine them: excluded in one is excluded."""
+    names = [] if "mask" not in table else table.get("mask", object)
+    table.get("mask", object, None)
+    names = names if isinstance(names, list) else [names]
+    mask = np.zeros(shape, dtype=bool)
+    for name in names:
+        if not isinstance(name, str):
+            raise table.error("mask", f"expected a file or a list of files, found {name!r}")
+        try:
+            mask |= read_mask(base / name, shape=shape)
+        except H5xsError as error:
+            raise table.error("mask", str(error)) from error
+    return mask
+
+
+def _geometry(table: Table, model: str, base: Path) -> Geometry:
+    shape = table.numbers("shape", 2, None)
+    rows_columns = None if shape is None else (int(shape[0]), int(shape[1]))
+    if "poni" in table:
+        name = table.get("poni", str)
+        table.build(lambda: None)
+        try:
+            geometry = read_poni(base / name, shape=rows_columns)
+        except H5xsError as error:
+            raise table.error("poni", str(error)) from error
+        if rows_columns not in (None, geometry.shape):
+            raise table.error("shape", f"expected {geometry.shape} as in {name}, found {shape}")
+        return geometry
+    pixel_size = table.numbers("pixel_size_m", 2, None)
+    if rows_columns is None or pixel_size is None:
+        known = detector_by_name(model)
+        if known is None:
+            raise table.error(
+                "shape", f"expected shape and pixel_size_m, since pyFAI knows no detector {model!r}"
+            )
+        rows_columns = rows_columns or known[0]
+        pixel_size = pixel_size or list(known[1])
+    center = table.numbers("beam_center_px", 2)
+    distance, wavelength = table.get("distance_m", float), table.get("wavelength_angstrom", float)
+    return table.build(
+        lambda: Geometry.from_beam_center(
+            shape=rows_columns,
+            pixel_size_m=(pixel_size[0], pixel_size[1]),
+            distance_m=distance,
+            beam_center_px=(center[0], center[1]),
+            wavelength_m=wavelength * _ANGSTROM_M,
+        )
+    )
