@@ -57,6 +57,11 @@ class Configurations:
         What new experiments get.
     folder
         The experiment's folder; None for the beamline's template over the start document.
+
+    Attributes
+    ----------
+    data_keys : frozenset of str
+        The fields that detectors of any configuration so far write.
     """
 
     def __init__(self, beamline: Beamline, folder: Path | None) -> None:
@@ -66,6 +71,7 @@ class Configurations:
         if folder is not None and (folder / schema.EXPERIMENT_FILE).exists():
             with open_for_reading(folder / schema.EXPERIMENT_FILE) as file:
                 self._latest = self._configuration(ExperimentSettings.read(file))
+        self.data_keys = frozenset((*beamline.data_keys, *self._latest.beamline.data_keys))
         _ = self._latest.integrators  # seconds of work that no scan should wait for
 
     def for_run(self, start: Document, status: RunStatus) -> tuple[Path, Configuration]:
@@ -83,6 +89,7 @@ class Configurations:
             return folder, self._latest
         if not self._latest.fits(settings):
             self._latest = self._configuration(settings)
+            self.data_keys = self.data_keys | frozenset(self._latest.beamline.data_keys)
         if self._latest is not self._own:
             logger.info("%s has its own detectors or q-grid: they win", folder)
         return folder, self._latest

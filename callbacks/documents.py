@@ -1,13 +1,15 @@
 """Every form of document becomes one internal form: plain values, with frames set apart."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import event_model
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Document = dict[str, Any]
 
@@ -66,8 +68,8 @@ class RunIndex:
 def events_of(name: str, doc: Document) -> Iterator[tuple[str, Document]]:
     """Give the documents one by one: pages are taken apart into their events."""
     if name == "event_page":
-        for event in event_model.unpack_event_page(doc):
-            yield "event", event
+        for event in event_model.unpack_event_page(cast("event_model.EventPage", doc)):
+            yield "event", dict(event)
     else:
         yield name, doc
 

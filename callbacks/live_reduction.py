@@ -71,7 +71,6 @@ class LiveReduction:
                 'when_full = "pause" needs a function that pauses the plan: '
                 "LiveReduction(..., pause=RE.request_pause)"
             )
-        self._data_keys = frozenset(beamline.data_keys)
         self._max_block_s = output.max_block_s
         self._pause = pause if output.when_full == "pause" else None
         self._lock = threading.RLock()
@@ -153,7 +152,7 @@ class LiveReduction:
             raise FramesNotSavedError(f"a {name} document came after close()")
         if run.lost_reason:
             self._raise_lost(run, name)
-        taken = take(name, doc, self._data_keys, self._compress)
+        taken = take(name, doc, self._pipeline.data_keys, self._compress)
         frames, size = _frames_and_bytes(taken)
         run.count(received=frames)
         if not self._room.enter(size, timeout_s=0):
@@ -180,7 +179,7 @@ class LiveReduction:
         """Wait for memory, at most the configured time, then do what the configuration says."""
         began = time.monotonic()
         logger.warning(
-            "Memory for frames is full (%d MB wait to be written): the scan is held for at most %g s",
+            "Memory for frames is full (%d MB wait for the disk): the scan is held for up to %g s",
             *(self._room.size // _MEGABYTE, self._max_block_s),
         )
         if self._room.enter(size, timeout_s=self._max_block_s):

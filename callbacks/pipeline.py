@@ -76,6 +76,11 @@ class Pipeline:
         self._thread = threading.Thread(target=self._loop, name="h5xs-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def data_keys(self) -> frozenset[str]:
+        """The fields that configured detectors write."""
+        return self._configurations.data_keys
+
     def put(self, status: RunStatus, name: str, doc: Document, size: int) -> None:
         """Queue a document that holds `size` bytes of the room."""
         self._queue.put((status, name, doc, size))

@@ -3,20 +3,18 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from h5xs_bluesky import schema
 from h5xs_bluesky.callbacks.documents import Document, FrameStack
 from h5xs_bluesky.io.frames import FrameFile
 from h5xs_bluesky.io.journal import FrameReference, JournalWriter
 from h5xs_bluesky.io.run_contents import STREAM_FILE, RunContents, scalar_fields
 from h5xs_bluesky.io.run_files import RunFolder, write_run_file
 from h5xs_bluesky.io.stream import StreamFile
-
-from h5xs_bluesky import schema
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +116,7 @@ class RawWriter:
         """Replace the run file; where that fails, readers see less, and nothing is lost."""
         try:
             write_run_file(self.folder.path, self.contents, self.metadata)
-        except OSError:
+        except Exception:
             logger.exception("%s could not be replaced", self.folder.path / schema.RUN_FILE)
 
     def idle(self) -> None:
@@ -129,8 +127,10 @@ class RawWriter:
     def close(self) -> None:
         """Close all files and write the run file for the last time; the folder stays claimed."""
         try:
-            for file in (*self._streams.values(), *self._frames.values()):
-                _close(file)
+            for stream in self._streams.values():
+                _close(stream)
+            for frames in self._frames.values():
+                _close(frames)
             self._journal.sync()
         finally:
             self._journal.close()

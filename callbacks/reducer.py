@@ -95,7 +95,7 @@ class RunReducer:
             try:
                 frame[extension] = future.result()
                 self.status.count(reduced=1)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the scan goes on
+            except Exception as error:
                 logger.debug("The reduction failed", exc_info=error)
                 self.status.count(failed=1)
                 self.status.fail(f"{extension}: {type(error).__name__}: {error}")

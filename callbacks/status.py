@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 _PRIVATE = {"private": True}
+_MOST_ERRORS = 20
 
 
 @dataclass(kw_only=True, slots=True)
@@ -37,6 +38,7 @@ class RunStatus:
     queue: int = 0
     finished: bool = False
     last_error: str = ""
+    errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     lost_reason: str = ""
     lost_told: bool = field(default=False, metadata=_PRIVATE)
@@ -50,8 +52,10 @@ class RunStatus:
                 setattr(self, name, getattr(self, name) + number)
 
     def fail(self, message: str) -> None:
-        """Keep and log what went wrong."""
+        """Keep and log what went wrong; of many different errors the first ones are kept."""
         self.last_error = message
+        if message not in self.errors and len(self.errors) < _MOST_ERRORS:
+            self.errors.append(message)
         logger.error("Run %s (%s): %s", self.uid[:8], self.sample, message)
 
     def warn(self, message: str) -> None:

@@ -45,6 +45,10 @@ SELECTED: Final = "selected"
 SC_FACTOR: Final = "sc_factor"
 SAMPLE_NAME: Final = "sample_name"
 
+# Attribute of a stream in a run file that is complete: how many rows of each frame dataset the
+# journal acknowledges (JSON).
+ACKNOWLEDGED: Final = "acknowledged"
+
 # Groups and datasets of a sample.
 PRIMARY: Final = "primary"
 TIME: Final = "time"

@@ -86,7 +86,7 @@ def run_documents(
         docs.append(("descriptor", dict(stream.descriptor_doc)))
         for number, event in zip(seq_nums or range(1, len(events) + 1), events, strict=True):
             data = {**event, **monitors}
-            stamps = {name: 100.0 + number for name in data}
+            stamps = dict.fromkeys(data, 100.0 + number)
             composed = stream.compose_event(
                 data=data, timestamps=stamps, seq_num=number, validate=False
             )

@@ -97,7 +97,7 @@ class MetadataSource:
         Of a configuration.
     """
 
-    source: Literal["start", "configuration", "baseline"]
+    source: str
     key: str
     device: str | None = None
 

@@ -50,20 +50,31 @@ def beamline_from_table(
     base
         The folder that relative folders start from.
     """
-    beamline = top.table("beamline")
-    parts = {
-        "name": beamline.get("name", str),
-        "sample_name_key": beamline.get("sample_name_key", str, "sample_name"),
-        "stream": beamline.get("stream", str, schema.PRIMARY),
-        "output": _output(top.table("output"), base),
-        "roots": _roots(top.table("roots"), base),
-        "monitors": _monitors(top.table("monitors")) if "monitors" in top else None,
-        "metadata": _metadata(top.table("metadata")),
-        "reduction": _reduction(top.table("reduction")),
-        "selection": _selection(top.table("selection")),
-    }
-    beamline.build(lambda: None)
-    return top.build(lambda: Beamline(detectors=detectors, qgrid=qgrid, **parts))
+    table = top.table("beamline")
+    name = table.get("name", str)
+    sample_name_key = table.get("sample_name_key", str, "sample_name")
+    stream = table.get("stream", str, schema.PRIMARY)
+    output, roots = _output(top.table("output"), base), _roots(top.table("roots"), base)
+    monitors = _monitors(top.table("monitors")) if "monitors" in top else None
+    metadata = _metadata(top.table("metadata"))
+    reduction = _reduction(top.table("reduction"))
+    selection = _selection(top.table("selection"))
+    table.build(lambda: None)
+    return top.build(
+        lambda: Beamline(
+            name=name,
+            sample_name_key=sample_name_key,
+            stream=stream,
+            output=output,
+            roots=roots,
+            detectors=detectors,
+            monitors=monitors,
+            metadata=metadata,
+            qgrid=qgrid,
+            reduction=reduction,
+            selection=selection,
+        )
+    )
 
 
 def _output(table: Table, base: Path) -> Output:
@@ -116,9 +127,8 @@ def _metadata(table: Table) -> dict[str, MetadataSource]:
         device = entry.get("device", str, None)
         if (source == "configuration") != (device is not None):
             raise entry.error("device", "expected a device with, and only with, a configuration")
-        sources[name] = entry.build(
-            lambda s=source, k=key, d=device: MetadataSource(source=s, key=k, device=d)
-        )
+        entry.build(lambda: None)
+        sources[name] = MetadataSource(source=source, key=key, device=device)
     return table.build(lambda: sources)
 
 
@@ -141,7 +151,7 @@ def _selection(table: Table) -> SelectionOptions:
     defaults = SelectionOptions()
     method = table.choice("method", METHODS, defaults.method)
     significance = table.get("significance", float, defaults.significance)
-    q_range = table.numbers("q_range", 2, None)
+    q_range = table.optional_numbers("q_range", 2)
     tolerance = table.get("trans_tolerance", float, defaults.trans_tolerance)
     return table.build(
         lambda: SelectionOptions(
@@ -211,9 +221,8 @@ def _detector(table: Table, base: Path) -> tuple[Detector, bool]:
 
 def _mask(table: Table, shape: tuple[int, int], base: Path) -> NDArray[np.bool_]:
     """Read the masks of a detector and combine them: excluded in one is excluded."""
-    names = [] if "mask" not in table else table.get("mask", object)
-    table.get("mask", object, None)
-    names = names if isinstance(names, list) else [names]
+    value = table.get("mask", object, [])
+    names = value if isinstance(value, list) else [value]
     mask = np.zeros(shape, dtype=bool)
     for name in names:
         if not isinstance(name, str):
@@ -226,10 +235,13 @@ def _mask(table: Table, shape: tuple[int, int], base: Path) -> NDArray[np.bool_]
 
 
 def _geometry(table: Table, model: str, base: Path) -> Geometry:
-    shape = table.numbers("shape", 2, None)
+    shape = table.optional_numbers("shape", 2)
     rows_columns = None if shape is None else (int(shape[0]), int(shape[1]))
     if "poni" in table:
         name = table.get("poni", str)
+        for key in ("beam_center_px", "distance_m", "wavelength_angstrom"):
+            if key in table:
+                raise table.error(key, f"expected either poni or {key}, found both")
         table.build(lambda: None)
         try:
             geometry = read_poni(base / name, shape=rows_columns)
@@ -238,7 +250,7 @@ def _geometry(table: Table, model: str, base: Path) -> Geometry:
         if rows_columns not in (None, geometry.shape):
             raise table.error("shape", f"expected {geometry.shape} as in {name}, found {shape}")
         return geometry
-    pixel_size = table.numbers("pixel_size_m", 2, None)
+    pixel_size = table.optional_numbers("pixel_size_m", 2)
     if rows_columns is None or pixel_size is None:
         known = detector_by_name(model)
         if known is None:

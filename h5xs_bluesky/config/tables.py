@@ -85,16 +85,19 @@ class Table:
             raise self.error(key, f"expected {_NAMES[kind]}, found {value!r}")
         return value
 
-    def numbers(self, key: str, count: int | None, default: Any = _REQUIRED) -> list[float]:
+    def numbers(self, key: str, count: int | None) -> list[float]:
         """Give a list of numbers, of a given length unless `count` is None."""
-        values = self.get(key, list, default)
-        if values is default:
-            return values
+        values: list[Any] = self.get(key, list)
         good = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
         if not good or (count is not None and len(values) != count):
             wanted = "numbers" if count is None else f"{count} numbers"
             raise self.error(key, f"expected a list of {wanted}, found {values!r}")
         return [float(value) for value in values]
+
+    def optional_numbers(self, key: str, count: int) -> list[float] | None:
+        """Give a list of numbers, or None where there is none."""
+        self._known.append(key)
+        return self.numbers(key, count) if key in self._values else None
 
     def choice(self, key: str, choices: tuple[str, ...], default: Any = _REQUIRED) -> str:
         """Give one of several texts."""

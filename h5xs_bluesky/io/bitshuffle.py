@@ -60,7 +60,7 @@ def compress(frame: NDArray[Any]) -> bytes:
     )
     if written < 0:
         raise ValueError(f"expected the frame to compress, found error {written} of the codec")
-    _HEADER.pack_into(chunk, 0, frame.nbytes, block * width)
+    _HEADER.pack_into(chunk.data, 0, frame.nbytes, block * width)
     return chunk[: _HEADER.size + written].tobytes()
 
 

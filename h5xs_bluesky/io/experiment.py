@@ -13,10 +13,10 @@ import numpy as np
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError
+from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.py4xs_files import detectors_from_json, detectors_to_json
 from h5xs_bluesky.io.replace import FileLock, replace_whole
-from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.qgrid import QGrid
 

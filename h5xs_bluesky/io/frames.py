@@ -175,7 +175,7 @@ def frame_count(data: h5py.Dataset) -> int:
     if data.file.swmr_mode:
         committed.refresh()
         data.refresh()
-    return min(int(committed[0]), data.shape[0])
+    return min(int(committed[0]), int(data.shape[0]))
 
 
 def read_frame(data: h5py.Dataset, row: int) -> NDArray[Any]:

@@ -32,7 +32,7 @@ def read_poni(path: Path, *, shape: tuple[int, int] | None = None) -> Geometry:
         detector = poni.detector
         known = detector.max_shape if detector is not None else None
         values = [poni.dist, poni.poni1, poni.poni2, poni.rot1, poni.rot2, poni.rot3]
-    except Exception as error:  # noqa: BLE001 - pyFAI raises whatever a damaged file leads to
+    except Exception as error:
         raise FileFormatError(f"{path}: expected a PONI file, found an error: {error}") from error
     if detector is None or any(value is None for value in values):
         raise FileFormatError(

@@ -116,10 +116,7 @@ def read_journal(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _end_of_records(path: Path) -> int:
-    end = 0
-    for end, _ in _records(path, with_header=True):
-        pass
-    return end
+    return max((end for end, _ in _records(path, with_header=True)), default=0)
 
 
 def _records(path: Path, *, with_header: bool = False) -> Iterator[tuple[int, Any]]:

@@ -32,7 +32,7 @@ def read_mask(path: Path, *, shape: tuple[int, int]) -> NDArray[np.bool_]:
         mask = np.asarray(_read(path))
     except FileFormatError:
         raise
-    except Exception as error:  # noqa: BLE001 - fabio raises whatever a damaged file leads to
+    except Exception as error:
         raise FileFormatError(f"{path}: expected a mask, found an error: {error}") from error
     if mask.dtype.kind not in "biuf":
         raise FileFormatError(f"{path}: expected a mask of numbers, found dtype {mask.dtype}")
@@ -40,7 +40,7 @@ def read_mask(path: Path, *, shape: tuple[int, int]) -> NDArray[np.bool_]:
         raise FileFormatError(
             f"{path}: expected a mask of shape {shape} as the detector's, found {mask.shape}"
         )
-    return mask != 0
+    return np.asarray(mask != 0)
 
 
 def _read(path: Path) -> NDArray[Any]:

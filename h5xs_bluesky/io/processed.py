@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 import h5xs_bluesky
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError
-from h5xs_bluesky.io.replace import replace_whole
 from h5xs_bluesky.io.frames import LIBVER
+from h5xs_bluesky.io.replace import replace_whole
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.average import Average
 from h5xs_bluesky.reduction.merge import merge_detectors

@@ -99,16 +99,16 @@ def unpack_mask(packed: bytes, *, shape: tuple[int, int]) -> NDArray[np.bool_]:
         mask = _Names(io.BytesIO(pickled)).load()
         _, found, dtype, fortran, values = mask.map.state
         kind = str(dtype.arguments[0])
-        order = dtype.state[1] if dtype.state else "|"
+        big_endian = dtype.state is not None and dtype.state[1] == ">"
     except RefusedError:
         raise
-    except Exception as error:  # noqa: BLE001 - a damaged pickle raises anything
+    except Exception as error:
         raise FileFormatError(f"expected a mask of py4xs, found an error: {error!r}") from error
     if type(mask) is not _Mask or type(values) is not bytes or kind not in _DTYPES:
         raise FileFormatError(f"expected a mask of py4xs, found values of dtype {kind!r}")
     if tuple(found) != shape:
         raise FileFormatError(f"expected a mask of shape {shape}, found {tuple(found)}")
-    number = np.dtype(kind).newbyteorder(order if order in ("<", ">") else "=")
+    number = np.dtype(kind).newbyteorder(">" if big_endian else "<")
     if len(values) != shape[0] * shape[1] * number.itemsize:
         raise FileFormatError(f"expected {shape[0] * shape[1]} pixels, found {len(values)} bytes")
     array = np.frombuffer(values, number).reshape(shape, order="F" if fortran else "C")

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.io.frames import LIBVER
+from h5xs_bluesky.io.frames import LIBVER, frame_count
 from h5xs_bluesky.io.names import safe_name
 from h5xs_bluesky.io.replace import FileLock, replace_whole
 from h5xs_bluesky.io.run_contents import RunContents, StreamContents
@@ -123,11 +123,11 @@ def write_run_file(folder: Path, contents: RunContents, metadata: Mapping[str, s
         if contents.stop is not None:
             sample.attrs[schema.STOP] = to_json(contents.stop)
         for key, value in metadata.items():
-            sample.attrs[key] = value
+            sample.attrs[key] = storable(value)
         for name, stream in contents.streams.items():
             group = sample.create_group(safe_name(name))
             _link_stream(group, stream)
-            _link_frames(group, stream)
+            _link_frames(group, stream, complete=contents.complete)
             if contents.complete:
                 _write_values(group, stream)
         if (folder / schema.PROCESSED_FILE).exists():
@@ -148,12 +148,34 @@ def _link_stream(group: h5py.Group, stream: StreamContents) -> None:
             group[member] = h5py.ExternalLink(stream.file, "/" + member)
 
 
-def _link_frames(group: h5py.Group, stream: StreamContents) -> None:
+def _link_frames(group: h5py.Group, stream: StreamContents, *, complete: bool) -> None:
+    """Link the frame files; the second and further ones of a field get its name with a number."""
+    acknowledged = {}
     for field_name, files in stream.frames.items():
         for number, contents in enumerate(files, start=1):
             member = safe_name(field_name) if number == 1 else safe_name(f"{field_name}_{number}")
+            acknowledged[member] = contents.rows
             for name in (schema.DATA, schema.TIMESTAMPS):
                 group[name][member] = h5py.ExternalLink(contents.file, "/" + name)
+    if complete:
+        group.attrs[schema.ACKNOWLEDGED] = json.dumps(acknowledged)
+
+
+def acknowledged_frames(stream: h5py.Group, data: h5py.Dataset, member: str) -> int:
+    """Count the frames of a stream that are certain: what the journal says, once it is complete.
+
+    Parameters
+    ----------
+    stream
+        A stream's group.
+    data
+        Its dataset of frames, already followed.
+    member
+        The dataset's name.
+    """
+    counts = json.loads(stream.attrs.get(schema.ACKNOWLEDGED, "{}"))
+    count = frame_count(data)
+    return min(count, int(counts.get(member, count)))
 
 
 def _write_values(group: h5py.Group, stream: StreamContents) -> None:
@@ -181,7 +203,12 @@ def column_of(values: list[Any]) -> Any:
     if column.dtype.kind in "biuf":
         return column
     texts = [value if isinstance(value, str) else to_json(value) for value in values]
-    return np.array([text.replace("\0", "�") for text in texts], dtype=h5py.string_dtype())
+    return np.array([storable(text) for text in texts], dtype=h5py.string_dtype())
+
+
+def storable(text: str) -> str:
+    """Make a text that HDF5 can hold: no NUL, no lone surrogates."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
 def to_json(value: Any) -> str:

@@ -66,7 +66,7 @@ class Accumulators:
 
     def is_missing(self) -> NDArray[np.bool_]:
         """Tell which frames are missing, (…)."""
-        return np.isnan(self.count).any(axis=-1)
+        return np.asarray(np.isnan(self.count).any(axis=-1))
 
     def intensity(self) -> NDArray[np.float64]:
         """Give I = Σ signal / Σ normalisation, (…, nq); NaN in bins without pixels."""
@@ -113,4 +113,5 @@ def _ratio(
     numerator: NDArray[np.float64], denominator: NDArray[np.float64], count: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     result = np.full(numerator.shape, np.nan)
-    return np.divide(numerator, denominator, out=result, where=count > 0)
+    np.divide(numerator, denominator, out=result, where=count > 0)
+    return result

@@ -98,9 +98,9 @@ class BinnedIntegrator:
         self.pixels.check(frame)
         counts = frame.ravel()[self._used]
         disqualified = self.pixels.disqualified(counts)
-        if disqualified is None or not disqualified.any():
-            good, sums = slice(None), self._static
-        else:
+        good: slice | NDArray[np.bool_] = slice(None)
+        sums = self._static
+        if disqualified is not None and disqualified.any():
             good = ~disqualified
             sums = self._static_sums(good)
         signal = self._total(good, counts[good])
@@ -122,4 +122,5 @@ class BinnedIntegrator:
         )
 
     def _total(self, good: slice | NDArray[np.bool_], weights: NDArray[Any]) -> NDArray[np.float64]:
-        return np.bincount(self._bins[good], weights=weights, minlength=len(self.qgrid))
+        total = np.bincount(self._bins[good], weights=weights, minlength=len(self.qgrid))
+        return total.astype(float, copy=False)

@@ -1,0 +1,129 @@
+"""Bringing back what a dead writer left."""
+
+import logging
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+
+from h5xs_bluesky import schema
+from h5xs_bluesky.errors import FileFormatError, FileInUseError
+from h5xs_bluesky.io.experiment import add_sample
+from h5xs_bluesky.io.journal import read_journal
+from h5xs_bluesky.io.run_contents import RunContents
+from h5xs_bluesky.io.run_files import RunFolder, write_run_file
+from h5xs_bluesky.io.superblock import read_superblock, repair_superblock
+
+logger = logging.getLogger(__name__)
+
+_TEMPORARY = re.compile(r"\.[^.]+-[0-9a-f]{8}\.\w+")  # as io.replace names them
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repaired:
+    """What was found in one sample's folder.
+
+    Parameters
+    ----------
+    sample
+        Its name.
+    frames
+        Acknowledged frames by field.
+    files
+        Files that had been left open and are readable again.
+    ended
+        Whether the run had come to its end.
+    problem
+        Why the sample could not be repaired; "" if it could.
+    """
+
+    sample: str
+    frames: dict[str, int]
+    files: tuple[str, ...] = ()
+    ended: bool = True
+    problem: str = ""
+
+
+def repair_experiment(folder: Path) -> list[Repaired]:
+    """Repair every sample of an experiment whose writer is dead; the others are left alone.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder is not there.
+    """
+    found = []
+    for path in sorted(p for p in folder.iterdir() if (p / schema.JOURNAL_FILE).is_file()):
+        try:
+            claimed = RunFolder.open(path)
+        except FileInUseError as error:
+            found.append(Repaired(sample=path.name, frames={}, problem=str(error)))
+            continue
+        try:
+            found.append(repair_sample(claimed))
+            if (folder / schema.EXPERIMENT_FILE).exists():
+                add_sample(folder, path.name)
+        except (FileFormatError, OSError) as error:
+            logger.exception("%s could not be repaired", path)
+            found.append(Repaired(sample=path.name, frames={}, problem=str(error)))
+        finally:
+            claimed.close()
+    return found
+
+
+def repair_sample(folder: RunFolder) -> Repaired:
+    """Repair one sample that is claimed: its writer is dead.
+
+    The files that it left open are made readable, and the run file is written anew from the
+    journal, which is the truth: scalars come from there, and rows beyond it do not count.
+
+    Raises
+    ------
+    FileFormatError
+        If the journal is damaged before its end.
+    OSError
+        If a file cannot be read or written.
+    """
+    for leftover in folder.path.iterdir():
+        if _TEMPORARY.fullmatch(leftover.name):
+            leftover.unlink()
+    opened = [path for path in sorted(folder.path.glob("*.h5")) if _repair_file(path)]
+    records = read_journal(folder.path / schema.JOURNAL_FILE)
+    contents = RunContents.from_records(records, keep_scalars=True)
+    if opened or contents.stop is None or not (folder.path / schema.RUN_FILE).exists():
+        write_run_file(folder.path, contents, _sample_attributes(folder.path))
+    return Repaired(
+        sample=folder.sample,
+        frames={
+            field: sum(file.rows for file in files)
+            for stream in contents.streams.values()
+            for field, files in stream.frames.items()
+        },
+        files=tuple(path.name for path in opened),
+        ended=contents.stop is not None,
+    )
+
+
+def _repair_file(path: Path) -> bool:
+    """Repair a file that was left open; one without a superblock cannot hold data."""
+    try:
+        if not read_superblock(path).needs_repair:
+            return False
+        repair_superblock(path)
+    except FileFormatError:
+        logger.exception("%s has nothing to bring back", path)
+        return False
+    return True
+
+
+def _sample_attributes(folder: Path) -> dict[str, str]:
+    """Keep what the old run file says about the sample beyond its documents."""
+    attributes = {schema.SAMPLE_NAME: folder.name}
+    path = folder / schema.RUN_FILE
+    if path.exists():
+        with h5py.File(path, "r") as file:
+            for key in (schema.SAMPLE_NAME, schema.BUFFER, schema.EMPTY):
+                if key in file[folder.name].attrs:
+                    attributes[key] = str(file[folder.name].attrs[key])
+    return attributes
