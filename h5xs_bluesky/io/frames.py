@@ -164,6 +164,13 @@ def open_frames(path: Path) -> h5py.File:
         return h5py.File(path, "r")
 
 
+def refresh(dataset: h5py.Dataset) -> h5py.Dataset:
+    """Give a dataset as it is now, where its file may be growing."""
+    if dataset.file.swmr_mode:
+        dataset.refresh()
+    return dataset
+
+
 def frame_count(data: h5py.Dataset) -> int:
     """Count the frames that a dataset of frames has for certain.
 
@@ -172,9 +179,8 @@ def frame_count(data: h5py.Dataset) -> int:
     committed = data.parent.get(schema.COMMITTED)
     if committed is None:
         return int(np.prod(data.shape[:-2]))
-    if data.file.swmr_mode:
-        committed.refresh()
-        data.refresh()
+    refresh(committed)
+    refresh(data)
     return min(int(committed[0]), int(data.shape[0]))
 
 

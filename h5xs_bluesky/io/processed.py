@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import h5xs_bluesky
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError
-from h5xs_bluesky.io.frames import LIBVER
+from h5xs_bluesky.io.frames import LIBVER, refresh
 from h5xs_bluesky.io.replace import replace_whole
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.average import Average
@@ -194,17 +194,19 @@ def read_processed(sample: h5py.Group) -> ReducedSample:
             f"{sample.file.filename}, found none: reduce the frames first (load_data)"
         )
     detectors = {
-        name: Accumulators.from_array(member[schema.ACCUMULATORS][()])
+        name: Accumulators.from_array(refresh(member[schema.ACCUMULATORS])[()])
         for name, member in reduction.items()
-        if schema.ACCUMULATORS in member and name != schema.AVERAGED
+        if isinstance(member, h5py.Group)
+        and schema.ACCUMULATORS in member
+        and name != schema.AVERAGED
     }
     # While the file grows, the datasets may be a row apart: read what all of them have.
     rows = min(
         (part.count.shape[0] for part in detectors.values()),
         default=0,
     )
-    transmitted = reduction[schema.TRANSMITTED][()]
-    incident = reduction[schema.INCIDENT][()]
+    transmitted = refresh(reduction[schema.TRANSMITTED])[()]
+    incident = refresh(reduction[schema.INCIDENT])[()]
     rows = min(rows, len(transmitted), len(incident))
     superseded = reduction.get(schema.SUPERSEDED)
     return ReducedSample(
