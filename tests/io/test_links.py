@@ -1,0 +1,94 @@
+"""Links in files from anywhere lead into the allowed folders, or are refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from h5xs_bluesky.errors import RefusedError
+from h5xs_bluesky.io.links import follow
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    (folder / "secret.bin").write_bytes(b"12345678")
+    with h5py.File(folder / "other.h5", "w") as file:
+        file["data"] = np.arange(3)
+    return folder
+
+
+@pytest.fixture
+def inside(tmp_path: Path) -> Path:
+    folder = tmp_path / "inside"
+    (folder / "sample").mkdir(parents=True)
+    with h5py.File(folder / "sample" / "frames.h5", "w") as file:
+        file["data"] = np.arange(4)
+    return folder
+
+
+def external(file: h5py.File, target: Path) -> None:
+    file["x"] = h5py.ExternalLink(str(target / "other.h5"), "/data")
+
+
+def climbing(file: h5py.File, target: Path) -> None:
+    file["x"] = h5py.ExternalLink("../outside/other.h5", "/data")
+
+
+def raw_storage(file: h5py.File, target: Path) -> None:
+    file.create_dataset("x", (1,), "i8", external=[(str(target / "secret.bin"), 0, 8)])
+
+
+def virtual(file: h5py.File, target: Path) -> None:
+    layout = h5py.VirtualLayout((3,), "i8")
+    layout[:] = h5py.VirtualSource(str(target / "other.h5"), "data", (3,))
+    file.create_virtual_dataset("x", layout)
+
+
+def soft_to_external(file: h5py.File, target: Path) -> None:
+    file["hidden"] = h5py.ExternalLink(str(target / "other.h5"), "/data")
+    file["x"] = h5py.SoftLink("/hidden")
+
+
+@pytest.mark.parametrize("make", [external, climbing, raw_storage, virtual, soft_to_external])
+def test_way_out_is_refused(
+    inside: Path, outside: Path, make: Callable[[h5py.File, Path], None]
+) -> None:
+    with h5py.File(inside / "a.h5", "w") as file:
+        make(file, outside)
+    with h5py.File(inside / "a.h5", "r") as file:
+        with pytest.raises(RefusedError, match="not followed"):
+            follow(file, "x", roots=[inside])
+        assert follow(file, "x", roots=[inside, outside]) is not None
+
+
+def test_chain_of_links_inside_is_followed(inside: Path) -> None:
+    with h5py.File(inside / "sample" / "run.h5", "w") as file:
+        file["data"] = h5py.ExternalLink("frames.h5", "/data")
+    with h5py.File(inside / "a.h5", "w") as file:
+        file["sample"] = h5py.ExternalLink("sample/run.h5", "/")
+        file["soft"] = h5py.SoftLink("sample/data")
+    with h5py.File(inside / "a.h5", "r") as file:
+        for name in ("sample/data", "soft"):
+            found = follow(file, name, roots=[inside])
+            assert isinstance(found, h5py.Dataset)
+            assert found[()].tolist() == [0, 1, 2, 3]
+
+
+def test_missing_names_and_dangling_links_are_none(inside: Path) -> None:
+    with h5py.File(inside / "a.h5", "w") as file:
+        file["gone"] = h5py.ExternalLink("gone.h5", "/data")
+        file["number"] = 1
+        for name in ("nothing", "gone", "gone/deeper", "number/deeper"):
+            assert follow(file, name, roots=[inside]) is None
+
+
+def test_circle_of_soft_links_is_refused(inside: Path) -> None:
+    with h5py.File(inside / "a.h5", "w") as file:
+        file["x"] = h5py.SoftLink("/y")
+        file["y"] = h5py.SoftLink("/x")
+        with pytest.raises(RefusedError, match="circle"):
+            follow(file, "x", roots=[inside])
