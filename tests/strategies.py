@@ -1,0 +1,66 @@
+"""What property tests draw from."""
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from h5xs_bluesky.reduction.accumulators import Accumulators
+from h5xs_bluesky.reduction.geometry import Geometry
+from h5xs_bluesky.reduction.pixels import Pixels
+from h5xs_bluesky.reduction.qgrid import QGrid
+
+SHAPE = (23, 31)
+
+
+@st.composite
+def qgrids(draw: st.DrawFn) -> QGrid:
+    """Grids of any spacing within the range of `pixels`."""
+    widths = draw(st.lists(st.floats(0.002, 0.1), min_size=1, max_size=20))
+    return QGrid.from_edges(draw(st.floats(0.0, 0.2)) + np.cumsum([0.0, *widths]))
+
+
+@st.composite
+def geometries(draw: st.DrawFn) -> Geometry:
+    """Detectors of `SHAPE` in any usual place, tilted or not."""
+    angle = st.floats(-0.5, 0.5)
+    return Geometry(
+        shape=SHAPE,
+        pixel_size_m=(172e-6, 172e-6),
+        distance_m=draw(st.floats(0.02, 2.0)),
+        poni1_m=draw(st.floats(-0.02, 0.02)),
+        poni2_m=draw(st.floats(-0.02, 0.02)),
+        rot1_rad=draw(angle),
+        rot2_rad=draw(angle),
+        rot3_rad=draw(angle),
+        wavelength_m=draw(st.floats(0.3e-10, 2e-10)),
+    )
+
+
+@st.composite
+def pixels(draw: st.DrawFn) -> Pixels:
+    """Pixels with q from 0 to 1 and any mask."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    return Pixels(
+        q=rng.uniform(0, 1, SHAPE),
+        normalization=rng.uniform(0.5, 2, SHAPE),
+        mask=rng.random(SHAPE) < draw(st.sampled_from([0.0, 0.2, 1.0])),
+    )
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> NDArray[np.int32]:
+    """Counts, with some negative pixels."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    frame = rng.poisson(draw(st.floats(0, 50)), SHAPE).astype(np.int32)
+    frame[rng.random(SHAPE) < draw(st.sampled_from([0.0, 0.1]))] = -1
+    return frame
+
+
+@st.composite
+def accumulators(draw: st.DrawFn, *, least: int = 1, bins: int = 7) -> Accumulators:
+    """Sums of several frames (n, bins), none missing."""
+    count = draw(st.integers(least, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    return Accumulators(**{
+        name: rng.integers(1, 1000, (count, bins)).astype(float) for name in Accumulators.FIELDS
+    })  # fmt: skip
