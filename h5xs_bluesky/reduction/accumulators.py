@@ -70,7 +70,7 @@ class Accumulators:
 
     def intensity(self) -> NDArray[np.float64]:
         """Give I = Σ signal / Σ normalisation, (…, nq); NaN in bins without pixels."""
-        return _ratio(self.signal, self.normalization, self.count)
+        return _ratio(self.signal, self.normalization)
 
     def sigma(self) -> NDArray[np.float64]:
         """Give σ = √(Σ variance) / Σ normalisation, (…, nq); NaN in bins without pixels.
@@ -78,7 +78,7 @@ class Accumulators:
         It is the standard error of I. With Poisson counts a bin that counted nothing has σ = 0;
         over repetitions σ² is right on average all the same.
         """
-        return _ratio(np.sqrt(self.variance), self.normalization, self.count)
+        return _ratio(np.sqrt(self.variance), self.normalization)
 
     def curve(self) -> NDArray[np.float64]:
         """Give I and σ, (…, 2, nq)."""
@@ -109,9 +109,7 @@ class Accumulators:
         )
 
 
-def _ratio(
-    numerator: NDArray[np.float64], denominator: NDArray[np.float64], count: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:
     result = np.full(numerator.shape, np.nan)
-    np.divide(numerator, denominator, out=result, where=count > 0)
+    np.divide(numerator, denominator, out=result, where=denominator > 0)
     return result

@@ -58,8 +58,13 @@ def average_frames(
     Raises
     ------
     ReductionError
-        If no frame is kept, or a kept one is missing.
+        If no frame is kept, a kept one is missing, or the lengths differ.
     """
+    if not len(frames.count) == len(kept) == len(trans):
+        raise ReductionError(
+            f"expected a choice and a monitor reading for each of {len(frames.count)} frames, "
+            f"found {len(kept)} and {len(trans)}"
+        )
     if not kept.any():
         raise ReductionError(f"expected at least one of {len(kept)} frames to be kept, found none")
     if frames.is_missing()[kept].any():

@@ -76,7 +76,8 @@ class BinnedIntegrator:
     """Knows each pixel's bin beforehand, and the sums that do not depend on the frame.
 
     Only the counts of the pixels in use are added up for a frame. Where the frame itself
-    disqualifies further pixels, the other sums are made anew without them.
+    disqualifies further pixels, they add zeros and the other sums are made anew: to the bit what
+    a mask over these pixels would give.
     """
 
     def __init__(self, pixels: Pixels, qgrid: QGrid) -> None:
@@ -86,7 +87,13 @@ class BinnedIntegrator:
         self._used = np.flatnonzero(index >= 0)
         self._bins = index[self._used].astype(np.intp)
         self._normalization = pixels.normalization.ravel()[self._used]
-        self._static = self._static_sums(slice(None))
+        self._normalization_squared = self._normalization**2
+        self._count = self._number(self._bins)
+        self._static = (
+            self._total(self._normalization),
+            self._total(self._normalization_squared),
+            self._count,
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -97,13 +104,12 @@ class BinnedIntegrator:
         """Give the sums (nq,) of a frame (H, W)."""
         self.pixels.check(frame)
         counts = frame.ravel()[self._used]
-        disqualified = self.pixels.disqualified(counts)
-        good: slice | NDArray[np.bool_] = slice(None)
+        bad = self.pixels.disqualified(counts)
         sums = self._static
-        if disqualified is not None and disqualified.any():
-            good = ~disqualified
-            sums = self._static_sums(good)
-        signal = self._total(good, counts[good])
+        if bad is not None and bad.any():
+            counts[bad] = 0
+            sums = self._sums_without(bad)
+        signal = self._total(counts)
         normalization, normalization_squared, count = sums
         return Accumulators(
             signal=signal,
@@ -113,14 +119,16 @@ class BinnedIntegrator:
             count=count.copy(),
         )
 
-    def _static_sums(self, good: slice | NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
-        normalization = self._normalization[good]
+    def _sums_without(self, bad: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
         return (
-            self._total(good, normalization),
-            self._total(good, normalization**2),
-            self._total(good, np.ones_like(normalization)),
+            self._total(np.where(bad, 0.0, self._normalization)),
+            self._total(np.where(bad, 0.0, self._normalization_squared)),
+            self._count - self._number(self._bins[bad]),
         )
 
-    def _total(self, good: slice | NDArray[np.bool_], weights: NDArray[Any]) -> NDArray[np.float64]:
-        total = np.bincount(self._bins[good], weights=weights, minlength=len(self.qgrid))
+    def _total(self, weights: NDArray[Any]) -> NDArray[np.float64]:
+        total = np.bincount(self._bins, weights=weights, minlength=len(self.qgrid))
         return total.astype(float, copy=False)
+
+    def _number(self, bins: NDArray[np.intp]) -> NDArray[np.float64]:
+        return np.bincount(bins, minlength=len(self.qgrid)).astype(float)

@@ -97,8 +97,10 @@ class QGrid:
             if len(segment) != 3:
                 raise ReductionError(f"expected [start, stop, step], found {list(segment)}")
             start, stop, step = (float(value) for value in segment)
-            if not (step > 0 and stop > start):
-                raise ReductionError(f"expected start < stop and step > 0, found {list(segment)}")
+            if not (step > 0 and stop > start and np.isfinite([start, stop, step]).all()):
+                raise ReductionError(
+                    f"expected finite start < stop and step > 0, found {list(segment)}"
+                )
             steps = (stop - start) / step
             if abs(steps - round(steps)) > _WHOLE_STEPS * max(1.0, steps):
                 raise ReductionError(
@@ -149,10 +151,10 @@ class QGrid:
     def bin_index(self, q: ArrayLike) -> NDArray[np.int32]:
         """Give the bin of each q in Å⁻¹, in the shape of `q`; −1 outside and for NaN."""
         values = np.asarray(q, dtype=float)
-        index = np.searchsorted(self.edges, values, side="right").astype(np.int32) - 1
-        index[values == self.edges[-1]] = len(self) - 1
-        index[~((values >= self.edges[0]) & (values <= self.edges[-1]))] = -1
-        return index.astype(np.int32)
+        index = np.searchsorted(self.edges, values, side="right") - 1
+        index = np.where(values == self.edges[-1], len(self) - 1, index)
+        inside = (values >= self.edges[0]) & (values <= self.edges[-1])
+        return np.where(inside, index, -1).astype(np.int32)
 
 
 def _frozen(values: ArrayLike) -> NDArray[np.float64]:

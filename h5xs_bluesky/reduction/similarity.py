@@ -1,6 +1,7 @@
 """Which frames agree: longest runs of the differences' signs (CorMap), and limits on the beam."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +19,6 @@ CORMAP = "cormap"
 EXPLICIT = "explicit"
 
 _MOST_CANDIDATES = 50
-_RECURSION_STEP = 200
 _FEWEST_BINS = 10
 
 
@@ -179,6 +179,31 @@ def holm(p_values: NDArray[np.float64], significance: float) -> NDArray[np.bool_
     return rejected
 
 
+@lru_cache(maxsize=4096)
+def run_probability(bins: int, longest: int) -> float:
+    """Give the probability that signs tossed for `bins` bins have a run of at least `longest`.
+
+    Neighbours are equal or not with probability ½ each, so that it is p(n − 1) for a run of
+    m = longest − 1 successes, with p(k) = p(k − 1) + [1 − p(k − m − 1)] / 2^(m + 1), p(m) = 2^−m
+    (Schilling, The College Mathematics Journal 21 (1990) 196). Only positive terms are added:
+    small probabilities stay exact, and time grows with the number of bins alone.
+
+    Examples
+    --------
+    >>> run_probability(3, 3)
+    0.25
+    """
+    needed = longest - 1
+    if needed < 1:
+        return 1.0
+    if longest > bins:
+        return 0.0
+    p = [0.0] * needed + [0.5**needed]
+    for k in range(needed + 1, bins):
+        p.append(p[-1] + (1 - p[k - needed - 1]) * 0.5 ** (needed + 1))
+    return p[-1]
+
+
 def _limit_transmission(
     reason: NDArray[Any],
     trans: NDArray[np.float64] | None,
@@ -208,7 +233,7 @@ def _comparable(
     if options.q_range is not None:
         low, high = options.q_range
         intensity = intensity[:, (q >= low) & (q <= high)]
-    return intensity if trans is None else intensity / trans[:, None]
+    return intensity if trans is None else intensity / np.where(trans > 0, trans, np.nan)[:, None]
 
 
 def _reference(shapes: NDArray[np.float64], left: NDArray[np.intp], significance: float) -> int:
@@ -230,15 +255,11 @@ def _agreement(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple
 
     Bins without pixels, or in which neither frame counted anything, say nothing.
     """
-    from freesas.cormap import LROH, measure_longest
+    from freesas.cormap import measure_longest
 
     usable = np.isfinite(first) & np.isfinite(second) & ((first != 0) | (second != 0))
     bins = int(usable.sum())
     if bins < _FEWEST_BINS:
         return 0, np.nan
     longest = int(measure_longest(np.ascontiguousarray(second[usable] - first[usable])))
-    if longest <= 1:  # freesas gives 0 here, where every outcome is at least as long
-        return longest, 1.0
-    for length in range(_RECURSION_STEP, bins, _RECURSION_STEP):
-        LROH.probaLongerRun(length, longest - 1)  # fills its cache: it recurses over the length
-    return longest, float(LROH.probaLongerRun(bins, longest - 1))
+    return longest, run_probability(bins, longest)

@@ -41,7 +41,8 @@ def subtract_background(
     Raises
     ------
     ReductionError
-        If the curves differ in shape, or a transmitted beam is not a positive number.
+        If the curves differ in shape, a transmitted beam is not a positive number, or the
+        factor is not finite.
     """
     if sample.shape != buffer.shape or sample.ndim != 2 or len(sample) != 2:
         raise ReductionError(
@@ -53,6 +54,8 @@ def subtract_background(
                 f"expected the beam transmitted by the {name}, found {value}: "
                 "the run has no usable monitor; subtract with a factor of your own"
             )
+    if not np.isfinite(sc_factor):
+        raise ReductionError(f"expected a finite sc_factor for the buffer, found {sc_factor}")
     factor = sc_factor * trans_sample / trans_buffer
     relative = (trans_sigma_sample / trans_sample) ** 2 + (trans_sigma_buffer / trans_buffer) ** 2
     scaled = factor * buffer

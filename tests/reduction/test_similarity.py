@@ -1,0 +1,154 @@
+"""Which frames agree."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from h5xs_bluesky.errors import ReductionError
+from h5xs_bluesky.reduction.similarity import Selection, SelectionOptions, holm, select_frames
+
+Q = np.linspace(0.01, 0.3, 200)
+
+
+def curves(count: int, *, seed: int = 0, level: float = 400.0) -> NDArray[np.float64]:
+    """Curves (count, 2, nq) that differ by counting statistics only."""
+    counts = np.random.default_rng(seed).poisson(level * np.exp(-5 * Q), (count, len(Q)))
+    return np.stack([counts, np.sqrt(counts)], axis=1).astype(float)
+
+
+def select(data: NDArray[np.float64], **changes: Any) -> Selection:
+    n = len(data)
+    values: dict[str, Any] = {
+        "q": Q,
+        "trans": None,
+        "options": SelectionOptions(),
+        "missing": np.zeros(n, bool),
+        "superseded": np.zeros(n, bool),
+    }
+    return select_frames(data, **{**values, **changes})
+
+
+def test_frames_that_agree_are_rejected_no_more_often_than_the_significance_says() -> None:
+    """Of 400 undamaged series at a significance of 5 %, about 5 % lose any frame at all."""
+    options = SelectionOptions(significance=0.05)
+    touched = sum(
+        not select(curves(8, seed=seed), options=options).kept.all() for seed in range(400)
+    )
+    assert touched / 400 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def test_damaged_frames_are_rejected_and_told() -> None:
+    data = curves(10)
+    data[7:, 0] *= 1 + 0.8 * np.exp(-20 * Q)
+    found = select(data)
+    assert found.kept.tolist() == [True] * 7 + [False] * 3
+    assert found.reason == ("",) * 7 + ("cormap",) * 3
+    assert (found.p_value[7:] < 0.001).all()
+    assert found.reference < 7
+
+
+def test_bad_first_frame_does_not_reject_the_others() -> None:
+    data = curves(10)
+    data[0, 0] *= 1.3
+    assert select(data).kept.tolist() == [False] + [True] * 9
+
+
+def test_curves_are_compared_on_the_scale_of_their_beam() -> None:
+    data, trans = curves(6, level=4000), np.array([1.0, 1.0, 0.93, 1.0, 0.93, 1.0])
+    data[:, 0] *= trans[:, None]
+    assert select(data, trans=trans).kept.all()
+    assert not select(data).kept.all()
+
+
+@pytest.mark.parametrize(
+    ("reading", "why"),
+    [(0.5, "a bubble"), (2.0, "no sample"), (0.0, "no beam"), (-1.0, "a dead monitor"),
+     (np.nan, "no reading")],
+)  # fmt: skip
+def test_frame_whose_beam_is_off_is_rejected(reading: float, why: str) -> None:
+    trans = np.array([1.0, 1.0, reading, 1.0, 1.0])
+    found = select(curves(5), trans=trans)
+    assert found.reason[2] == "transmission", why
+    assert found.kept.tolist() == [True, True, False, True, True]
+
+
+def test_missing_and_superseded_frames_are_out() -> None:
+    data = curves(5)
+    data[1] = np.nan
+    missing = np.array([False, True, False, False, False])
+    superseded = np.array([False, False, False, True, False])
+    found = select(data, missing=missing, superseded=superseded)
+    assert found.reason == ("", "missing", "", "superseded", "")
+
+
+def test_users_selection_wins_but_cannot_keep_what_is_missing() -> None:
+    data = curves(4)
+    data[3, 0] *= 2
+    missing = np.array([True, False, False, False])
+    found = select(data, explicit=np.array([True, True, False, True]), missing=missing)
+    assert found.kept.tolist() == [False, True, False, True]
+    assert found.reason == ("missing", "", "explicit", "")
+
+
+def test_selection_of_another_length_is_refused() -> None:
+    with pytest.raises(ReductionError, match="4 frames"):
+        select(curves(4), explicit=np.ones(3, bool))
+
+
+def test_only_the_given_range_is_compared() -> None:
+    data = curves(6)
+    data[2:4, 0, Q > 0.2] *= 3
+    assert not select(data).kept.all()
+    assert select(data, options=SelectionOptions(q_range=(0.0, 0.19))).kept.all()
+
+
+def test_all_keeps_every_frame_that_is_there() -> None:
+    data = curves(4)
+    data[2, 0] *= 5
+    assert select(data, options=SelectionOptions(method="all")).kept.all()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_few_frames_are_kept(count: int) -> None:
+    assert select(curves(count)).kept.all()
+
+
+def test_too_few_bins_to_compare_reject_nothing() -> None:
+    data = curves(3)
+    data[..., 5:] = np.nan
+    found = select(data)
+    assert found.kept.all()
+    assert np.isnan(found.p_value).all()
+
+
+def test_grid_of_many_bins_does_not_exhaust_the_recursion() -> None:
+    q = np.linspace(0.01, 0.3, 3000)
+    counts = np.random.default_rng(0).poisson(100, (3, 3000)).astype(float)
+    data = np.stack([counts, np.sqrt(counts)], axis=1)
+    assert select(data, q=q).kept.all()
+
+
+def test_identical_curves_agree() -> None:
+    data = np.repeat(curves(1), 3, axis=0)
+    assert select(data).kept.all()
+
+
+def test_holm_stops_at_the_first_that_passes() -> None:
+    assert holm(np.array([0.001, 0.03, 0.04, np.nan]), 0.05).tolist() == [True] + [False] * 3
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"method": "best"},
+        {"significance": 0.0},
+        {"significance": 1.0},
+        {"q_range": (0.2, 0.1)},
+        {"trans_tolerance": -0.1},
+    ],
+)
+def test_impossible_options_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(ReductionError, match="expected"):
+        SelectionOptions(**values)
