@@ -19,13 +19,15 @@ Frames = Mapping[str, NDArray[Any]]
 Documents = list[tuple[str, dict[str, Any]]]
 
 
-def small_detector(extension: str, data_key: str, *, distance_m: float) -> Detector:
-    shape = SHAPES[data_key]
+def small_detector(
+    extension: str, kind: str, *, distance_m: float, data_key: str | None = None
+) -> Detector:
+    shape = SHAPES[kind]
     mask = np.zeros(shape, bool)
     mask[10:12] = True
     return Detector(
         extension=extension,
-        data_key=data_key,
+        data_key=data_key or kind,
         model="test",
         geometry=Geometry.from_beam_center(
             shape=shape,

@@ -32,12 +32,16 @@ def play(documents: Documents, folder: Path, **changes: Any) -> dict[str, Any]:
     """Send documents through a new callback into the experiment `folder`, to the end."""
     live = LiveReduction(small_beamline(**changes), folder)
     try:
-        for name, doc in documents:
-            live(name, doc)
+        send(live, documents)
         assert live.wait(30)
         return live.status()
     finally:
         live.close()
+
+
+def send(live: LiveReduction, documents: Documents) -> None:
+    for name, doc in documents:
+        live(name, doc)
 
 
 def opened(folder: Path) -> h5py.File:
@@ -118,7 +122,7 @@ NAMES = [
     ({"sample_name": ""}, "scan_7", "an empty name is none"),
     ({"sample_name": 42}, "42", "a number is a name"),
     ({"sample_name": {"name": "nested"}}, "nested", "event-model allows a sample document"),
-    ({"sample_name": "experiment.h5"}, "experiment.h5_7", "the experiment's own file keeps its name"),
+    ({"sample_name": "experiment.h5"}, "experiment.h5_7", "the experiment's own file stays"),
     ({"sample_name": "a\0b\n"}, "a_b_", "control characters cannot be in a name"),
     ({"sample_name": "x" * 500}, "x" * 120, "disks have limits"),
     ({"sample_name": ".hidden"}, "_hidden", "nothing hides"),
@@ -162,7 +166,7 @@ ODD_RUNS = [
     ([{"other": np.zeros((80, 80), "u2")}] * 2, 2, 0, "no frames of", "no detector of ours"),
     ([{"temperature": 20.5}] * 2, 0, 0, "no frames of", "no detector at all"),
     ([{SAXS: np.ones((30, 30), "i4")}] * 2, 2, 0, "shape (64, 48)", "a frame of the wrong shape"),
-    ([{SAXS: np.ones((64, 48), "c8")}] * 2, 0, 0, "nothing to reduce", "a frame of complex numbers"),
+    ([{SAXS: np.ones((64, 48), "c8")}] * 2, 0, 0, "nothing to reduce", "complex numbers"),
     ([{SAXS: np.ones((64, 48), "f4")}] * 2, 2, 2, "", "a frame of floats is a frame"),
     ([{SAXS: np.ones((3, 64, 48), "u2")}] * 2, 6, 6, "", "several frames per event"),
     ([{SAXS: np.ones((64, 48), "i4").tolist()}] * 2, 2, 2, "", "nested lists, as from a store"),
@@ -375,8 +379,7 @@ def test_folder_that_cannot_be_made_raises_into_the_scan(tmp_path: Path) -> None
     live(*documents[0])
     assert live.wait(30)
     with pytest.raises(FramesNotSavedError):
-        for name, doc in documents[1:]:
-            live(name, doc)
+        send(live, documents[1:])
     live.close()
 
 
@@ -393,8 +396,7 @@ def test_full_memory_holds_the_scan_and_then_fails_it(
     documents = run_documents([frame] * 3)
     began = time.monotonic()
     with pytest.raises(FramesNotSavedError, match="max_pending_mb"):
-        for name, doc in documents:
-            live(name, doc)
+        send(live, documents)
     assert 0.2 <= time.monotonic() - began < 5
     release.set()
     live.close()
@@ -408,9 +410,7 @@ def test_full_memory_pauses_the_plan_where_the_configuration_says_so(
         live_reduction, "compress", lambda frame: (release.wait(30), compress(frame))[1]
     )
     output = Output(max_pending_mb=1, max_block_s=0.1, when_full="pause")
-    live = LiveReduction(
-        small_beamline(output=output), tmp_path, pause=lambda: paused.append(True)
-    )
+    live = LiveReduction(small_beamline(output=output), tmp_path, pause=lambda: paused.append(True))
     for name, doc in run_documents([{SAXS: np.ones((600, 600), "i4")}] * 3):
         live(name, doc)
     release.set()

@@ -1,0 +1,19 @@
+"""The command line: `h5xs`."""
+
+import typer
+
+from h5xs_bluesky.cli.repair import repair
+
+app = typer.Typer(
+    help="Live reduction of X-ray scattering data.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _main() -> None:
+    """Let every command have a name, however few there are."""
+
+
+app.command()(repair)
