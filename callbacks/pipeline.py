@@ -3,7 +3,6 @@
 import logging
 import queue
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.callbacks.configurations import Configurations
 from h5xs_bluesky.callbacks.documents import Document, FrameStack
 from h5xs_bluesky.callbacks.finish import finish_run
-from h5xs_bluesky.callbacks.raw_writer import RawWriter
+from h5xs_bluesky.callbacks.raw_writer import AcknowledgedEvent, RawWriter
 from h5xs_bluesky.callbacks.reducer import Reducer, RunReducer
 from h5xs_bluesky.callbacks.room import Room
 from h5xs_bluesky.callbacks.status import RunStatus
@@ -24,8 +23,6 @@ from h5xs_bluesky.io.run_files import RunFolder
 logger = logging.getLogger(__name__)
 
 _IDLE_S = 0.5
-
-Task = Callable[[], None]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -103,57 +100,63 @@ class Pipeline:
                 break
             self._handle(*item)
         for run in self._runs.values():  # runs that have not ended by close()
-            self._finish(run, lambda: None)
+            self._finish(run)
 
     def _handle(self, status: RunStatus, name: str, doc: Document, size: int) -> None:
         frames = _frames_in(name, doc)
-
-        def leave() -> None:
-            status.count(queue=-frames)
-            self._room.leave(size)
-
         try:
             if name == "start":
                 self._runs[status.uid] = self._start(status, doc)
-            elif status.uid in self._runs:
-                self._write(self._runs[status.uid], name, doc, leave)
-                return
-            else:  # a run without a folder: its frames were lost when it began
+            elif status.uid not in self._runs:  # a run without a folder
                 status.count(lost=frames)
+            elif name == "event":
+                event = self._runs[status.uid].writer.write_event(doc)
+                status.count(acknowledged=frames)
+                self._reduce(self._runs[status.uid], event, frames, size)
+                return
+            elif name == "stop":
+                self._stop(self._runs.pop(status.uid), doc, size)
+                return
+            else:
+                self._record(self._runs[status.uid], name, doc)
         except Exception as error:
             logger.debug("A %s document could not be written", name, exc_info=error)
             _lose(status, name, frames, error)
-        leave()
+        self._leave(status, frames, size)
 
-    def _write(self, run: _Run, name: str, doc: Document, leave: Task) -> None:
-        if name == "event":
-            event = run.writer.write_event(doc)
-            frames = sum(reference.rows for reference in event.references.values())
-            run.status.count(acknowledged=frames)
-            if frames and self._room.half_full:  # the reducer reads the frames back from disk
-                event = replace(event, frames={})
-            self._reducer.reduce(run.reducer, event, leave)
-            return
-        if name == "stop":
-            del self._runs[run.status.uid]
-            try:
-                run.writer.record(name, doc)
-            except OSError as error:
-                run.status.fail(f"stop: {type(error).__name__}: {error}")
-            self._finish(run, leave)
-            return
+    def _leave(self, status: RunStatus, frames: int, size: int) -> None:
+        status.count(queue=-frames)
+        self._room.leave(size)
+
+    def _reduce(self, run: _Run, event: AcknowledgedEvent, frames: int, size: int) -> None:
+        """Hand an event to the reducer; where memory is short, it reads the frames from disk."""
+        if size and self._room.half_full:
+            event = replace(event, frames={})
+            self._room.give_back(size)
+            size = 0
+        self._reducer.reduce(run.reducer, event, partial(self._leave, run.status, frames, size))
+
+    @staticmethod
+    def _record(run: _Run, name: str, doc: Document) -> None:
         run.writer.record(name, doc)
         if name == "descriptor":
             run.link()
-        leave()
 
-    def _finish(self, run: _Run, leave: Task) -> None:
+    def _stop(self, run: _Run, doc: Document, size: int) -> None:
+        try:
+            run.writer.record("stop", doc)
+        except OSError as error:
+            run.status.fail(f"stop: {type(error).__name__}: {error}")
+        self._finish(run)
+        self._reducer.then(partial(self._leave, run.status, 0, size))
+
+    def _finish(self, run: _Run) -> None:
         try:
             run.writer.close()
-            run.link()
-        finally:
-            self._reducer.then(partial(finish_run, run.experiment, run.writer, run.reducer))
-            self._reducer.then(leave)
+        except OSError as error:
+            run.status.fail(f"{type(error).__name__}: {error}")
+        run.link()
+        self._reducer.then(partial(finish_run, run.experiment, run.writer, run.reducer))
 
     def _start(self, status: RunStatus, doc: Document) -> _Run:
         experiment, configuration = self._configurations.for_run(doc, status)

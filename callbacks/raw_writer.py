@@ -92,12 +92,17 @@ class RawWriter:
         stacks = {f: v for f, v in doc["data"].items() if isinstance(v, FrameStack)}
         known = len(self._frames)
         files = {field: self._frame_file(stream, field, stack) for field, stack in stacks.items()}
-        references = {
-            field: _append_frames(files[field], stack, row, _stamps(doc, field))
-            for field, stack in stacks.items()
-        }
-        for file in files.values():
-            file.commit()
+        try:
+            references = {
+                field: _append_frames(files[field], stack, row, _stamps(doc, field))
+                for field, stack in stacks.items()
+            }
+            for file in files.values():
+                file.commit()
+        except Exception:
+            for file in files.values():
+                file.discard()
+            raise
         record = {**doc, "data": {**doc["data"], **references}}
         self._journal.append("event", record)
         self.contents.consume("event", record)
@@ -121,8 +126,11 @@ class RawWriter:
 
     def idle(self) -> None:
         """Do what waits for its time: scalars reach readers about every second."""
-        for stream in self._streams.values():
-            stream.flush()
+        for name, stream in self._streams.items():
+            try:
+                stream.flush()
+            except (OSError, RuntimeError):  # as when an event is written: the journal has them
+                logger.exception("Scalars of stream %s could not be written", name)
 
     def close(self) -> None:
         """Close all files and write the run file for the last time; the folder stays claimed."""
@@ -155,7 +163,7 @@ class RawWriter:
                 values=doc["data"],
                 timestamps=doc.get("timestamps", {}),
             )
-        except OSError:  # the journal has them; a repair writes them from there
+        except (OSError, RuntimeError):  # the journal has them; a repair writes them from there
             logger.exception("Scalars of stream %s could not be written", stream)
 
     def _frame_file(self, stream: str, field: str, stack: FrameStack) -> FrameFile:
@@ -205,7 +213,5 @@ def _append_frames(
 def _close(file: FrameFile | StreamFile) -> None:
     try:
         file.close()
-    except OSError:
-        logger.exception("%s could not be closed: what was acknowledged stays readable", file.path)
-        if isinstance(file, FrameFile):
-            file.abandon()
+    except (OSError, RuntimeError):
+        logger.exception("%s could not be closed: h5xs repair makes it readable", file.path)

@@ -105,7 +105,7 @@ class RunReducer:
         try:
             self.file.append(frame, transmitted=position.transmitted, incident=position.incident)
             self.file.flush()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             self.broken = True
             self.status.fail(
                 f"{schema.PROCESSED_FILE} could not be written: {error}; the raw frames are not "

@@ -68,6 +68,7 @@ class FrameFile:
         self._committed = self._file.create_dataset(schema.COMMITTED, data=np.zeros(1, np.int64))
         self._file.swmr_mode = True
         self.rows = 0
+        self.committed = 0
 
     def _column(self, name: str, dtype: type[np.generic]) -> h5py.Dataset:
         return self._file.create_dataset(
@@ -125,26 +126,24 @@ class FrameFile:
             self._file.flush()
             self._committed[0] = self.rows
             self._file.flush()
+        self.committed = self.rows
+
+    def discard(self) -> None:
+        """Forget what was appended since the last commit; the next frames take its place."""
+        self.rows = self.committed
 
     def close(self) -> None:
-        """Close the file.
+        """Close the file, cut to the committed frames if others were left by a full disk.
 
         Raises
         ------
         OSError
-            If the disk is full; `abandon` then closes it with what was committed.
+            If even that cannot be written; `h5xs repair` then makes the file readable.
         """
         with self._lock:
-            self._file.close()
-
-    def abandon(self) -> None:
-        """Close the file with the committed frames only, as when the disk is full."""
-        with self._lock:
-            if not self._file:
-                return
-            rows = int(self._committed[0])
-            for dataset in (self._data, self._timestamps, self._positions):
-                dataset.resize(rows, axis=0)
+            if self._data.shape[0] > self.committed:
+                for dataset in (self._data, self._timestamps, self._positions):
+                    dataset.resize(self.committed, axis=0)
             self._file.close()
 
 

@@ -31,8 +31,8 @@ class Superblock:
 
     @property
     def needs_repair(self) -> bool:
-        """Whether a writer left the file open."""
-        return self.flags != 0
+        """Whether a writer left the file open, or said that it is longer than it is."""
+        return self.flags != 0 or self.end_of_file > self.size
 
 
 def read_superblock(path: Path) -> Superblock:

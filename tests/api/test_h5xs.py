@@ -226,7 +226,6 @@ def test_curves_of_an_ancestor_s_file_are_read(tmp_path: Path) -> None:
     ("file", "member", "reason"),
     [
         ("experiment.h5", "lysozyme", "a sample elsewhere"),
-        ("lysozyme/run.h5", "lysozyme/processed", "curves elsewhere"),
         ("lysozyme/run.h5", "lysozyme/reduction", "sums elsewhere"),
         ("lysozyme/processed.h5", "reduction/_SAXS", "a part of them elsewhere"),
         ("lysozyme/processed.h5", "processed/merged", "a part of the curves elsewhere"),

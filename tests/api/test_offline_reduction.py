@@ -16,6 +16,7 @@ from small_devices import Source
 from h5xs_bluesky import h5xs, schema
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
 from h5xs_bluesky.errors import FileFormatError, ReductionError, RefusedError
+from h5xs_bluesky.io.journal import JournalWriter, read_journal
 from h5xs_bluesky.io.processed import read_processed
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.sample import ReducedSample
@@ -276,6 +277,30 @@ def test_saving_links_the_processed_file_where_the_live_reduction_failed(
         assert file["lysozyme/processed/averaged"].shape == (2, 25)
         assert dict(file["lysozyme"].attrs) == attrs
         assert file["lysozyme/primary/data/em2"].shape == (4,)
+
+
+def test_saving_links_the_processed_file_of_a_run_whose_writer_died(experiment: Path) -> None:
+    folder = experiment.parent / "lysozyme"
+    (folder / "processed.h5").unlink()
+    records = list(read_journal(folder / "documents.msgpack"))
+    (folder / "documents.msgpack").unlink()
+    journal = JournalWriter(folder / "documents.msgpack")
+    for name, doc in records:
+        if name != "stop":
+            journal.append(name, doc)
+    journal.close()
+    with h5py.File(folder / "run.h5", "r+") as file:
+        del file["lysozyme/processed"], file["lysozyme/reduction"], file["lysozyme"].attrs["stop"]
+    dt = h5xs(experiment)
+    dt.load_data(samples="lysozyme")
+    dt.average_d1s("lysozyme")
+    with h5py.File(experiment) as file:
+        sample = file["lysozyme"]
+        assert sample["processed/subtracted"].shape == (2, 25)
+        assert sample["primary/data/em2"][()].tolist() == [800.0] * 8
+        assert sample["primary/seq_num"].shape == (8,)
+        assert sample.attrs["buffer"] == "buffer"
+        assert "stop" not in sample.attrs
 
 
 def test_nothing_to_save_is_an_error(experiment: Path) -> None:

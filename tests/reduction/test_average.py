@@ -129,6 +129,15 @@ def test_nothing_to_average_is_an_error(kept: list[bool], said: str) -> None:
         average_frames(frames, kept=np.array(kept), trans=np.ones(2), relative_uncertainty=0)
 
 
+@pytest.mark.parametrize(("kept", "trans"), [(3, 2), (2, 3)])
+def test_choice_and_readings_are_one_for_each_frame(kept: int, trans: int) -> None:
+    with pytest.raises(ReductionError, match="each of 2 frames"):
+        average_frames(
+            stacked([constant(1, 1)] * 2),
+            kept=np.ones(kept, bool), trans=np.ones(trans), relative_uncertainty=0,
+        )  # fmt: skip
+
+
 def subtract(**changes: Any) -> Any:
     values: dict[str, Any] = {
         "sample": np.array([[10.0], [0.3]]),
@@ -180,6 +189,7 @@ def test_sigma_of_the_difference_is_its_scatter() -> None:
         ({"trans_sample": np.nan}, "transmitted by the sample"),
         ({"trans_buffer": 0.0}, "transmitted by the buffer"),
         ({"buffer": np.zeros((2, 3))}, "one q-grid"),
+        ({"sc_factor": np.nan}, "finite sc_factor"),
     ],
 )
 def test_impossible_subtraction_is_refused(changes: dict[str, Any], said: str) -> None:

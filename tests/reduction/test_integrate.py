@@ -8,6 +8,7 @@ import fabio
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from strategies import SHAPE, frames, pixels, qgrids
 
@@ -53,6 +54,40 @@ def test_fast_and_plain_integrator_agree(
         HistogramIntegrator(pixels, qgrid).integrate(frame),
         rtol=1e-10,
     )
+
+
+@settings(max_examples=40, deadline=None)
+@given(pixels(), qgrids(), frames(), st.integers(1, 5))
+def test_sums_are_linear_in_the_counts(
+    pixels: Pixels, qgrid: QGrid, frame: NDArray[np.int32], factor: int
+) -> None:
+    integrator = BinnedIntegrator(pixels, qgrid)
+    other = np.where(frame < 0, frame, frame[::-1, ::-1].clip(0))
+    both = np.where(frame < 0, frame, factor * frame + other)
+    one, two, sum_ = (integrator.integrate(each) for each in (frame, other, both))
+    for name in ("signal", "variance"):
+        expected = factor * getattr(one, name) + getattr(two, name)
+        assert np.array_equal(getattr(sum_, name), expected), name
+    for name in ("normalization", "normalization_squared", "count"):
+        assert np.array_equal(getattr(sum_, name), getattr(one, name)), name
+
+
+@settings(max_examples=40, deadline=None)
+@given(pixels(), qgrids(), frames())
+def test_what_a_frame_excludes_counts_as_masked_to_the_bit(
+    pixels: Pixels, qgrid: QGrid, frame: NDArray[np.int32]
+) -> None:
+    masked = Pixels(q=pixels.q, normalization=pixels.normalization, mask=pixels.mask | (frame < 0))
+    assert np.array_equal(
+        BinnedIntegrator(pixels, qgrid).integrate(frame).to_array(),
+        BinnedIntegrator(masked, qgrid).integrate(frame.clip(0)).to_array(),
+    )
+
+
+def test_frame_is_left_as_it_came(kind: Any) -> None:
+    frame = np.full(SHAPE, -1, "i4")
+    frame.setflags(write=False)
+    assert kind(plain_pixels(), QGrid.linear(0, 1, 3)).integrate(frame).count.sum() == 0
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -256,6 +291,19 @@ def test_pyfai_agrees_on_a_uniform_grid_for_real_frames(
 ) -> None:
     geometry, frame, mask = real_pattern(h5xs_data, name)
     assert_agrees_with_pyfai(kind, geometry, frame, mask, QGrid.linear(0.012, 0.5, 300), method)
+
+
+def test_pyfais_own_poisson_model_agrees_where_every_pixel_counted(kind: Any) -> None:
+    frame = np.random.default_rng(9).poisson(40, TILTED.shape).clip(1).astype("i4")
+    mask, qgrid = np.zeros(TILTED.shape, bool), QGrid.linear(2.6, 5.8, 250)
+    ours = our_result(kind, TILTED, frame, mask, qgrid)
+    theirs = pyfai_result(
+        TILTED, frame, mask, qgrid, error_model="poisson", method=("no", "histogram", "python")
+    )
+    inner = slice(1, -1)
+    assert (ours.count[inner] > 0).all()
+    assert np.allclose(ours.intensity()[inner], theirs.intensity[inner], rtol=1e-6, atol=0)
+    assert np.allclose(ours.sigma()[inner], theirs.sem[inner], rtol=1e-6, atol=0)
 
 
 def test_pyfais_own_poisson_model_takes_no_variance_below_one() -> None:

@@ -24,6 +24,24 @@ def test_nan_is_in_no_bin() -> None:
     assert QGrid.linear(0, 1, 4).bin_index([np.nan, -1.0, 2.0, 0.5]).tolist() == [-1, -1, -1, 2]
 
 
+def test_a_single_q_has_a_bin_too() -> None:
+    assert QGrid.linear(0, 1, 4).bin_index(0.6) == 2
+    assert QGrid.linear(0, 1, 4).bin_index(1.0) == 3
+
+
+@given(qgrids())
+def test_edges_and_centers_bring_the_grid_back(qgrid: QGrid) -> None:
+    assert QGrid(edges=qgrid.edges.copy(), centers=qgrid.centers.copy()) == qgrid
+
+
+@given(st.floats(-1, 1), st.floats(1e-3, 1), st.integers(2, 100))
+def test_centers_of_a_uniform_grid_bring_its_edges_back(
+    start: float, width: float, bins: int
+) -> None:
+    qgrid = QGrid.linear(start, start + width * bins, bins)
+    assert np.allclose(QGrid.from_centers(qgrid.centers).edges, qgrid.edges, rtol=0, atol=1e-9)
+
+
 def test_segments_join_without_gap_or_overlap() -> None:
     qgrid = QGrid.from_segments([[0.005, 0.05, 0.001], [0.05, 0.1, 0.002], [0.1, 0.4, 0.005]])
     assert len(qgrid) == 45 + 25 + 60
@@ -67,6 +85,7 @@ def test_edges_cannot_be_changed_afterwards() -> None:
         (lambda: QGrid.from_segments([[0, 1, 0.5], [2, 3, 0.5]]), "start at 1", "a gap"),
         (lambda: QGrid.from_segments([[0, 1, 0.5], [0.5, 3, 0.5]]), "start at 1", "an overlap"),
         (lambda: QGrid.from_segments([[1, 0, 0.5]]), "start < stop", "backwards"),
+        (lambda: QGrid.from_segments([[0, np.inf, 0.5]]), "finite", "endless"),
         (lambda: QGrid.from_segments([[1, 2]]), "[start, stop, step]", "incomplete"),
         (lambda: QGrid.logarithmic(0, 1, 5), "0 < start", "no logarithm of 0"),
         (lambda: QGrid.linear(0, 1, 0), "at least one bin", "no bins"),

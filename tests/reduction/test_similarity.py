@@ -1,5 +1,7 @@
 """Which frames agree."""
 
+from itertools import groupby, product
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -7,7 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from h5xs_bluesky.errors import ReductionError
-from h5xs_bluesky.reduction.similarity import Selection, SelectionOptions, holm, select_frames
+from h5xs_bluesky.reduction.similarity import (
+    Selection,
+    SelectionOptions,
+    holm,
+    run_probability,
+    select_frames,
+)
 
 Q = np.linspace(0.01, 0.3, 200)
 
@@ -30,11 +38,15 @@ def select(data: NDArray[np.float64], **changes: Any) -> Selection:
     return select_frames(data, **{**values, **changes})
 
 
-def test_frames_that_agree_are_rejected_no_more_often_than_the_significance_says() -> None:
-    """Of 400 undamaged series at a significance of 5 %, about 5 % lose any frame at all."""
+@pytest.mark.parametrize("level", [0.1, 1.0, 10.0, 400.0])
+def test_frames_that_agree_are_rejected_no_more_often_than_the_significance_says(
+    level: float,
+) -> None:
+    """Of 400 undamaged series at 5 %, at most about 5 % lose any frame, also at few counts."""
     options = SelectionOptions(significance=0.05)
     touched = sum(
-        not select(curves(8, seed=seed), options=options).kept.all() for seed in range(400)
+        not select(curves(8, seed=seed, level=level), options=options).kept.all()
+        for seed in range(400)
     )
     assert touched / 400 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
 
@@ -121,6 +133,37 @@ def test_too_few_bins_to_compare_reject_nothing() -> None:
     found = select(data)
     assert found.kept.all()
     assert np.isnan(found.p_value).all()
+
+
+@pytest.mark.parametrize("bins", [1, 2, 5, 12])
+def test_probability_of_a_run_is_the_share_of_all_outcomes(bins: int) -> None:
+    longest = [
+        max(len(list(run)) for _, run in groupby(signs)) for signs in product((0, 1), repeat=bins)
+    ]
+    for length in range(1, bins + 2):
+        share = np.mean(np.array(longest) >= length)
+        assert run_probability(bins, length) == pytest.approx(share, abs=1e-15)
+
+
+@pytest.mark.parametrize(("bins", "longest"), [(100, 9), (300, 40), (300, 2), (200, 200)])
+def test_probability_of_a_run_is_freesas_own(bins: int, longest: int) -> None:
+    from freesas.cormap import LROH
+
+    expected = LROH.probaLongerRun(bins, longest - 1)
+    assert run_probability(bins, longest) == pytest.approx(expected, rel=1e-9)
+
+
+def test_badly_damaged_series_is_judged_in_a_moment() -> None:
+    """Long runs, each of its own length: exact integers for these once took 10 s."""
+    q = np.linspace(0.01, 0.3, 1000)
+    counts = np.random.default_rng(1).poisson(1000, (300, len(q))).astype(float)
+    for i in range(100):
+        counts[3 * i] *= 1 + 0.1 * (np.arange(len(q)) < 300 + 2 * i)
+    data = np.stack([counts, np.sqrt(counts)], axis=1)
+    start = perf_counter()
+    found = select(data, q=q)
+    assert perf_counter() - start < 3
+    assert np.array_equal(found.kept, np.arange(300) % 3 > 0)
 
 
 def test_grid_of_many_bins_does_not_exhaust_the_recursion() -> None:

@@ -1,0 +1,111 @@
+"""Single curves and patterns, and the pictures of a sample."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib import colors, pyplot
+from small_beamline import SAXS, small_detector
+
+from h5xs_bluesky import Data1d, Data2d, h5xs
+from h5xs_bluesky.errors import ReductionError
+
+LARGE = st.floats(1e-9, 1e9)
+
+
+def curve(data: list[float], **more: Any) -> Data1d:
+    values = np.array(data)
+    q = np.linspace(0.01, 0.3, len(data))
+    return Data1d(qgrid=q, data=values, err=values / 10, **more)
+
+
+@given(st.lists(LARGE, min_size=1, max_size=30))
+def test_saved_curve_reads_back_to_eight_digits(
+    tmp_path_factory: pytest.TempPathFactory, data: list[float]
+) -> None:
+    path = tmp_path_factory.mktemp("curve") / "curve.dat"
+    d1 = curve(data)
+    d1.save(path)
+    columns = np.loadtxt(path, ndmin=2).T
+    for column, values in zip(columns, (d1.qgrid, d1.data, d1.err), strict=True):
+        assert np.allclose(column, values, rtol=1e-8, atol=0)
+
+
+def test_saved_file_tells_what_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "curve.dat"
+    d1 = curve([1.0, 2.0], label="lysozyme averaged", trans=800.0, comments="8 of 10 frames\nµ")
+    d1.save(path, footer="# end")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[:4] == ["# lysozyme averaged", "# trans: 800", "# 8 of 10 frames", "# µ"]
+    assert "1/Angstrom" in lines[4]
+    assert lines[-1] == "# # end"
+
+
+@pytest.mark.parametrize(
+    ("nz", "rows", "reason"),
+    [
+        (True, 2, "a bin without pixels is left out, one that counted nothing is kept"),
+        (False, 3, "all bins"),
+    ],
+)
+def test_bins_without_pixels_may_be_left_out(
+    tmp_path: Path, nz: bool, rows: int, reason: str
+) -> None:
+    curve([1.0, 0.0, np.nan]).save(tmp_path / "curve.dat", nz)
+    assert len(np.loadtxt(tmp_path / "curve.dat")) == rows
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 2)])
+def test_curve_of_unequal_lengths_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ReductionError, match="one length"):
+        Data1d(qgrid=np.zeros(2), data=np.zeros(shape), err=np.zeros(shape))
+
+
+def test_pattern_that_is_no_picture_is_refused() -> None:
+    with pytest.raises(ReductionError, match="shape"):
+        Data2d(data=np.zeros(4), detector=small_detector("_SAXS", SAXS, distance_m=0.5))
+
+
+def test_plotted_curve_is_on_logarithmic_axes_with_units() -> None:
+    axes = curve([4.0, 2.0, 1.0], label="water").plot(scale=2.0)
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    assert axes.get_xlabel() == "q (Å⁻¹)"
+    assert axes.get_ylabel() == "I (counts per relative solid angle)"
+    assert axes.get_lines()[0].get_ydata().tolist() == [8.0, 4.0, 2.0]
+    assert curve([1.0, 1.0]).plot(axes) is axes
+    pyplot.close("all")
+
+
+def test_kept_frames_are_coloured_and_rejected_ones_grey_with_the_reason(experiment: Path) -> None:
+    dt = h5xs(experiment)
+    dt.average_d1s("lysozyme", selection=[True] * 5 + [False, True, False])
+    axes = dt.plot_d1s("lysozyme", offset=2.0)
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels == ["6 of 8 frames kept", "rejected (explicit): frames 5, 7", "average"]
+    styles = [line.get_linestyle() for line in axes.get_lines()]
+    assert [styles.count(style) for style in ("-", ":", "--")] == [6, 2, 6]
+    grey = colors.to_rgb("gray")
+    for line in axes.get_lines():
+        assert (colors.to_rgb(line.get_color()) == grey) == (line.get_linestyle() != "-")
+    second = axes.get_lines()[2].get_ydata()
+    assert np.array_equal(second, dt.get_d1("lysozyme", frn=1).data * 2, equal_nan=True)
+    assert axes.get_xlabel() == "q (Å⁻¹)"
+    assert axes.get_title() == "lysozyme"
+    pyplot.close("all")
+
+
+def test_overlaps_and_subtraction_are_shown_on_request(experiment: Path) -> None:
+    dt = h5xs(experiment)
+    _, (left, right) = pyplot.subplots(1, 2)
+    assert dt.plot_d1s("lysozyme", left, show_overlap=True) is left
+    markers = {line.get_marker() for line in left.get_lines()}
+    assert {"^", "v"} <= markers
+    dt.plot_d1s("lysozyme", right, show_subtracted=True)
+    labels = [text.get_text() for text in right.get_legend().get_texts()]
+    assert sorted(labels) == ["average", "buffer, scaled", "subtracted"]
+    with pytest.raises(ReductionError, match="'subtracted'"):
+        dt.plot_d1s("buffer", show_subtracted=True)
+    pyplot.close("all")
