@@ -2,6 +2,7 @@
 
 import typer
 
+from h5xs_bluesky.cli.demo import demo
 from h5xs_bluesky.cli.repair import repair
 
 app = typer.Typer(
@@ -16,4 +17,5 @@ def _main() -> None:
     """Let every command have a name, however few there are."""
 
 
+app.command()(demo)
 app.command()(repair)

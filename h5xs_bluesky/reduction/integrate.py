@@ -9,6 +9,8 @@ from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 
+_StaticSums = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+
 
 class Integrator(Protocol):
     """What turns frames of one detector into accumulators.
@@ -107,8 +109,9 @@ class BinnedIntegrator:
         bad = self.pixels.disqualified(counts)
         sums = self._static
         if bad is not None and bad.any():
-            counts[bad] = 0
-            sums = self._sums_without(bad)
+            places = np.flatnonzero(bad)
+            counts[places] = 0
+            sums = self._sums_without(places)
         signal = self._total(counts)
         normalization, normalization_squared, count = sums
         return Accumulators(
@@ -119,11 +122,15 @@ class BinnedIntegrator:
             count=count.copy(),
         )
 
-    def _sums_without(self, bad: NDArray[np.bool_]) -> tuple[NDArray[np.float64], ...]:
+    def _sums_without(self, places: NDArray[np.intp]) -> _StaticSums:
+        normalization = self._normalization.copy()
+        normalization[places] = 0
+        normalization_squared = self._normalization_squared.copy()
+        normalization_squared[places] = 0
         return (
-            self._total(np.where(bad, 0.0, self._normalization)),
-            self._total(np.where(bad, 0.0, self._normalization_squared)),
-            self._count - self._number(self._bins[bad]),
+            self._total(normalization),
+            self._total(normalization_squared),
+            self._count - self._number(self._bins[places]),
         )
 
     def _total(self, weights: NDArray[Any]) -> NDArray[np.float64]:

@@ -31,7 +31,7 @@ class QGrid:
 
     Examples
     --------
-    >>> QGrid.from_segments([[0.0, 0.2, 0.1], [0.2, 1.0, 0.4]]).edges.tolist()
+    >>> QGrid.from_segments([[0.0, 0.2, 0.1], [0.2, 1.0, 0.4]]).edges.round(3).tolist()
     [0.0, 0.1, 0.2, 0.6, 1.0]
     """
 

@@ -31,7 +31,7 @@ class SelectionOptions:
     method
         ``"cormap"`` compares shapes, ``"all"`` does not.
     significance
-        Probability that any of the frames is rejected when all agree.
+        Probability that any of the frames is rejected when all agree, up to counting statistics.
     q_range
         Where curves are compared, in Å⁻¹; None for everywhere.
     trans_tolerance
@@ -104,6 +104,10 @@ def select_frames(
     one sign in the difference of the curves, each divided by its monitor reading where that is
     known (Franke et al., Nature Methods 12 (2015) 419; freesas). Probabilities are corrected for
     the number of comparisons (Holm).
+
+    The noise of the monitor shifts all bins of a curve together and counts as disagreement: it
+    has to be small against the relative counting error of a bin, or frames that agree are
+    rejected.
 
     Parameters
     ----------

@@ -100,6 +100,20 @@ def test_frame_with_half_the_beam_and_half_the_counts_changes_only_the_weight() 
     assert per_beam == pytest.approx(np.full(4, 100 / 2.0 / 10.0))
 
 
+def test_beam_weighs_frames_that_lost_different_pixels() -> None:
+    """Equal scattering per beam; half of the second frame's pixels are out, and half its beam."""
+    frames = stacked([constant(100, 2.0), constant(25, 1.0)])
+    average = average_frames(
+        frames, kept=np.ones(2, bool), trans=np.array([10.0, 5.0]), relative_uncertainty=0.0
+    )
+    per_beam = average.accumulators.intensity() / average.trans
+    assert per_beam == pytest.approx(np.full(4, 100 / 2.0 / 10.0))
+    equal = average_frames(
+        frames, kept=np.ones(2, bool), trans=np.full(2, np.nan), relative_uncertainty=0.0
+    )
+    assert equal.accumulators.intensity() == pytest.approx(np.full(4, 125 / 3)), "unweighted"
+
+
 def test_average_without_monitor_weighs_frames_equally() -> None:
     frames = stacked([constant(100, 2.0), constant(50, 2.0)])
     average = average_frames(

@@ -1,0 +1,315 @@
+"""Where a sample's raw frames lie, by frame position, and what was read with them."""
+
+import json
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from h5xs_bluesky import schema
+from h5xs_bluesky.api.data2d import Data2d
+from h5xs_bluesky.config import Beamline, Monitors
+from h5xs_bluesky.errors import ReductionError
+from h5xs_bluesky.io.frames import frame_count, open_frames, read_frame
+from h5xs_bluesky.io.links import follow
+from h5xs_bluesky.io.names import safe_name
+from h5xs_bluesky.io.run_contents import superseded_rows
+
+_BEYOND = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FrameSource:
+    """Frames of one detector in one dataset.
+
+    Parameters
+    ----------
+    path, dataset
+        The file and the dataset in it.
+    frames_per_event
+        Of the field in that file.
+    rows, positions : ndarray of int, shape (m,)
+        Frames there, counted flat, and the places of each among the sample's frames.
+    """
+
+    path: Path
+    dataset: str
+    frames_per_event: int
+    rows: NDArray[np.int64]
+    positions: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RawSample:
+    """The raw side of one sample, as far as it concerns the reduction.
+
+    Parameters
+    ----------
+    frames
+        For each detector, by extension, where its frames lie. A position without a frame has
+        none in it.
+    transmitted, incident : ndarray, shape (n,)
+        Monitor readings at each frame position; NaN where there are none.
+    superseded : ndarray of bool, shape (n,)
+        Frames whose event was measured again after a pause.
+    """
+
+    frames: dict[str, tuple[FrameSource, ...]]
+    transmitted: NDArray[np.float64]
+    incident: NDArray[np.float64]
+    superseded: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.superseded)
+
+    @property
+    def frame_count(self) -> int:
+        """Frames to be reduced, of all detectors together."""
+        return sum(source.rows.size for sources in self.frames.values() for source in sources)
+
+
+def find_frames(
+    sample: h5py.Group, data_key: str, *, stream: str, roots: Sequence[Path]
+) -> tuple[FrameSource, ...]:
+    """Find the frames that a detector wrote: one source for each shape that it sent.
+
+    Frames stand at the positions that their file tells; in files that are not ours, in their
+    order. Frames that no event of an ended run refers to are left out.
+
+    Parameters
+    ----------
+    sample
+        The sample's group.
+    data_key
+        The detector's field.
+    stream
+        Where to look.
+    roots
+        Folders that links may lead into.
+
+    Raises
+    ------
+    RefusedError
+        If a link leads elsewhere.
+    """
+    group = follow(sample, f"{safe_name(stream)}/{schema.DATA}", roots=roots)
+    if not isinstance(group, h5py.Group):
+        return ()
+    events = _events_of_ended_run(group.parent, roots)
+    sources = []
+    for name in group:
+        if name != safe_name(data_key) and not name.startswith(safe_name(data_key) + "_"):
+            continue
+        data = follow(group, name, roots=roots)
+        if isinstance(data, h5py.Dataset) and data.ndim >= 3 and _field(data, name) == data_key:
+            sources.append(_source(data, events, roots))
+    return tuple(source for source in sources if source.rows.size)
+
+
+def read_patterns(
+    sample: h5py.Group,
+    beamline: Beamline,
+    *,
+    extension: str | None,
+    frn: int,
+    roots: Sequence[Path],
+) -> dict[str, Data2d]:
+    """Read the frames of detectors at one position; a detector without one is left out.
+
+    Parameters
+    ----------
+    extension
+        Of one detector; None for all.
+    frn
+        The position; −1 is the last of each detector.
+
+    Raises
+    ------
+    IndexError
+        If the sample has no such frame.
+    """
+    name = str(sample.name).strip("/")
+    patterns = {}
+    for detector in beamline.detectors:
+        sources = find_frames(sample, detector.data_key, stream=beamline.stream, roots=roots)
+        if not sources or extension not in (None, detector.extension):
+            continue
+        last = max(int(source.positions.max()) for source in sources)
+        number = frame_number(frn, last + 1, sample=f"{name} {detector.extension}")
+        frame = _read_position(sources, number)
+        if frame is not None:
+            patterns[detector.extension] = Data2d(
+                data=frame,
+                detector=detector,
+                label=f"{name} {detector.extension}, frame {number}",
+                md={"frame #": number},
+            )
+    if not patterns:
+        known = [detector.extension for detector in beamline.detectors]
+        raise IndexError(
+            f"{name}: expected a frame {frn} of {extension or 'one'} of {known}, found none"
+        )
+    return patterns
+
+
+def _read_position(sources: Sequence[FrameSource], position: int) -> NDArray[Any] | None:
+    for source in sources:
+        for row in source.rows[source.positions == position]:
+            with open_frames(source.path) as file:
+                return read_frame(file[source.dataset], int(row))
+    return None
+
+
+def frame_number(frn: int, frames: int, *, sample: str) -> int:
+    """Give a frame's number, counted from the end if it is negative.
+
+    Raises
+    ------
+    IndexError
+        If there is no such frame.
+    """
+    number = operator.index(frn)
+    if not -frames <= number < frames:
+        raise IndexError(f"{sample}: expected a frame below {frames}, found {number}")
+    return number % frames
+
+
+def _field(data: h5py.Dataset, name: str) -> str:
+    """Tell the field of a dataset of frames; a second file's member is named otherwise."""
+    field = data.attrs.get(schema.FIELD, name)
+    return field.decode() if isinstance(field, bytes) else str(field)
+
+
+def _events_of_ended_run(stream: h5py.Group, roots: Sequence[Path]) -> int:
+    """Count the events, once there is nothing more to come."""
+    superseded = follow(stream, schema.SUPERSEDED, roots=roots)
+    return _BEYOND if superseded is None else int(superseded.shape[0])
+
+
+def _source(data: h5py.Dataset, events: int, roots: Sequence[Path]) -> FrameSource:
+    count = int(np.prod(data.shape[:-2]))
+    frames_per_event = 1
+    positions = np.arange(count)
+    if schema.FIELD in data.attrs:  # the file is ours
+        follow(data.parent, schema.COMMITTED, roots=roots)
+        count = frame_count(data)
+        frames_per_event = int(data.attrs[schema.FRAMES_PER_EVENT])
+        column = follow(data.parent, schema.POSITION, roots=roots)
+        positions = np.arange(count) if column is None else column[:count]
+    rows = np.flatnonzero((positions >= 0) & (positions // frames_per_event < events))
+    return FrameSource(
+        path=Path(data.file.filename).absolute(),
+        dataset=str(data.name),
+        frames_per_event=frames_per_event,
+        rows=rows,
+        positions=positions[rows],
+    )
+
+
+def read_raw(sample: h5py.Group, beamline: Beamline, *, roots: Sequence[Path]) -> RawSample:
+    """Find what a sample's reduction starts from.
+
+    The detectors are those in the first event that has frames, as in the live reduction. A
+    detector's frames that come in another number per event than those of the first stand at no
+    position, and are missing.
+
+    Raises
+    ------
+    ReductionError
+        If none of the beamline's detectors wrote frames.
+    RefusedError
+        If a link leads out of the roots.
+    """
+    found = {
+        detector.extension: find_frames(
+            sample, detector.data_key, stream=beamline.stream, roots=roots
+        )
+        for detector in beamline.detectors
+    }
+    used, frames_per_event = _used(found)
+    if not used:
+        raise ReductionError(
+            f"{sample.name}: expected frames of {sorted(beamline.data_keys)} in stream "
+            f"{beamline.stream!r}, found none: nothing to reduce"
+        )
+    fitting = {
+        extension: tuple(s for s in sources if s.frames_per_event == frames_per_event)
+        for extension, sources in used.items()
+    }
+    last = max(
+        int(s.positions.max()) // s.frames_per_event for sources in used.values() for s in sources
+    )
+    size = (last + 1) * frames_per_event
+    stream = follow(sample, safe_name(beamline.stream), roots=roots)
+    monitors = beamline.monitors or Monitors(incident="")
+    return RawSample(
+        frames=fitting,
+        transmitted=_monitor(stream, monitors.transmitted, frames_per_event, size, roots),
+        incident=_monitor(stream, monitors.incident, frames_per_event, size, roots),
+        superseded=_superseded(stream, frames_per_event, size, roots),
+    )
+
+
+def _used(
+    found: dict[str, tuple[FrameSource, ...]],
+) -> tuple[dict[str, tuple[FrameSource, ...]], int]:
+    """Give the detectors in the first event with frames, and how many frames that brought."""
+    firsts = {
+        extension: min(int(s.positions[0]) // s.frames_per_event for s in sources)
+        for extension, sources in found.items()
+        if sources
+    }
+    first = min(firsts.values(), default=-1)
+    # In this order the detectors are merged, too, as when they are read from a file.
+    used = {name: found[name] for name in sorted(firsts) if firsts[name] == first}
+    counts = [
+        source.frames_per_event
+        for sources in used.values()
+        for source in sources
+        if source.positions[0] // source.frames_per_event == first
+    ]
+    return used, max(counts, default=1)
+
+
+def _superseded(
+    stream: h5py.Group, frames_per_event: int, size: int, roots: Sequence[Path]
+) -> NDArray[np.bool_]:
+    result = np.zeros(size, bool)
+    numbers = follow(stream, schema.SEQ_NUM, roots=roots)
+    if isinstance(numbers, h5py.Dataset):
+        known = np.repeat(superseded_rows(numbers[()]), frames_per_event)[:size]
+        result[: known.size] = known
+    return result
+
+
+def _monitor(
+    stream: h5py.Group, key: str | None, frames_per_event: int, size: int, roots: Sequence[Path]
+) -> NDArray[np.float64]:
+    """Give a monitor's readings (size,), one for each frame; NaN where there are none."""
+    result = np.full(size, np.nan)
+    if not key:
+        return result
+    data = follow(stream, f"{schema.DATA}/{safe_name(key)}", roots=roots)
+    if not isinstance(data, h5py.Dataset) or data.ndim == 0:
+        return result
+    values = data[()]
+    events = data.attrs.get(schema.EVENT_ROWS, np.arange(len(values)))
+    for event, value in zip(events, values, strict=True):
+        here = result[event * frames_per_event : (event + 1) * frames_per_event]
+        here[:] = _readings(value, here.size)
+    return result
+
+
+def _readings(value: Any, frames: int) -> NDArray[np.float64]:
+    """Take one event's reading for all its frames, or one for each; NaN where it is neither."""
+    try:
+        if isinstance(value, str | bytes):
+            value = json.loads(value)
+        return np.broadcast_to(np.asarray(value, dtype=float).ravel(), (frames,))
+    except (TypeError, ValueError):
+        return np.full(frames, np.nan)

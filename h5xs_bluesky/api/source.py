@@ -1,0 +1,129 @@
+"""The experiment's file as `h5xs` reads it: opened when needed, samples found by name."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from h5xs_bluesky import schema
+from h5xs_bluesky.errors import FileFormatError, SampleNotFoundError
+from h5xs_bluesky.io.experiment import find_sample, open_for_reading, sample_names
+from h5xs_bluesky.io.links import follow
+
+
+class ExperimentSource:
+    """Opens an experiment's file for each use, or keeps it open on request.
+
+    Parameters
+    ----------
+    path
+        The file; links are followed inside its folder only.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.roots = [path.parent]
+        self.file: h5py.File | None = None
+
+    def open(self) -> None:
+        """Open the file until `close`; nothing happens if it is open."""
+        if not self.file:
+            self.file = open_for_reading(self.path)
+
+    def close(self) -> None:
+        """Close the file; nothing happens if it is closed."""
+        if self.file:
+            self.file.close()
+        self.file = None
+
+    @contextmanager
+    def reading(self) -> Iterator[h5py.File]:
+        """Give the open file, which is closed after the block if it was closed before."""
+        kept_open = bool(self.file)
+        self.open()
+        try:
+            yield self.file
+        finally:
+            if not kept_open:
+                self.close()
+
+    def names(self) -> list[str]:
+        """List the groups of the samples, oldest first."""
+        with self.reading() as file:
+            return sample_names(file)
+
+    def chosen(self, samples: str | Sequence[str] | None) -> list[str]:
+        """Give the groups of one, several or, with None, all samples; see `resolve`."""
+        if samples is None:
+            return self.names()
+        return [self.resolve(sn) for sn in ([samples] if isinstance(samples, str) else samples)]
+
+    def resolve(self, name: str | None) -> str:
+        """Give the group of a sample: of this name, or the newest whose scan gave this name.
+
+        None stands for the oldest sample.
+
+        Raises
+        ------
+        SampleNotFoundError
+            If there is none.
+        RefusedError
+            If a link leads out of the folder.
+        """
+        with self.reading() as file:
+            if name and "/" not in name:
+                member = follow(file, name, roots=self.roots)
+                if isinstance(member, h5py.Group):
+                    return name
+            known = sample_names(file)
+            found = known[0] if known and name is None else find_sample(file, name or "")
+        if found is None:
+            raise SampleNotFoundError(
+                f"{self.path}: expected one of the samples {known}, found {name!r}"
+            )
+        return found
+
+    def sample(self, name: str) -> h5py.Group:
+        """Give the group of a sample in the open file; see `resolve`."""
+        if self.file is None:
+            raise RuntimeError("expected the file to be open, found it closed")
+        return follow(self.file, self.resolve(name), roots=self.roots)
+
+    def header(self, name: str) -> dict[str, Any]:
+        """Give the start document of a sample's run.
+
+        Raises
+        ------
+        FileFormatError
+            If it is not there, or is no JSON.
+        """
+        with self.reading():
+            text = self.sample(name).attrs.get(schema.START)
+        try:
+            return dict(json.loads(text))
+        except (TypeError, ValueError) as error:
+            raise FileFormatError(
+                f"{self.path}: {name}: expected a start document as JSON in the attribute "
+                f"{schema.START!r}, found {text!s:.60}"
+            ) from error
+
+    def buffers(self, samples: Iterable[str]) -> dict[str, str]:
+        """Tell the group of each sample's buffer: the newest sample of the name that it gives.
+
+        Parameters
+        ----------
+        samples
+            Groups, oldest first. One without a buffer, or whose buffer is not there, is left out.
+        """
+        newest: dict[str, str] = {}
+        wanted: dict[str, str] = {}
+        for name in samples:
+            attrs = self.sample(name).attrs
+            newest[name] = name
+            newest[str(attrs.get(schema.SAMPLE_NAME, name))] = name
+            if schema.BUFFER in attrs:
+                wanted[name] = str(attrs[schema.BUFFER])
+        return {name: newest[buffer] for name, buffer in wanted.items() if buffer in newest}

@@ -1,0 +1,241 @@
+"""What lies in a sample's `processed` and `reduction`: read as curves, and saved."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from h5xs_bluesky import schema
+from h5xs_bluesky.api.data1d import Data1d
+from h5xs_bluesky.errors import FileFormatError, ReductionError
+from h5xs_bluesky.io.experiment import open_for_reading
+from h5xs_bluesky.io.journal import read_journal
+from h5xs_bluesky.io.links import follow
+from h5xs_bluesky.io.processed import read_processed, write_processed
+from h5xs_bluesky.io.run_contents import RunContents
+from h5xs_bluesky.io.run_files import RunFolder, write_run_file
+from h5xs_bluesky.reduction.qgrid import QGrid
+from h5xs_bluesky.reduction.sample import ReducedSample
+
+logger = logging.getLogger(__name__)
+
+Curves = dict[str, Data1d | list[Data1d]]
+
+_HEADERS = (schema.START, schema.STOP, schema.DESCRIPTORS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class StoredSample:
+    """A sample's processed data as they were read.
+
+    Parameters
+    ----------
+    curves
+        By name: one curve for each frame, or a single one.
+    attrs
+        ``selected`` and ``sc_factor``, where they are known.
+    reduced
+        What the curves were made from; None in a file that the ancestor wrote.
+    """
+
+    curves: Curves
+    attrs: dict[str, Any]
+    reduced: ReducedSample | None
+
+
+def read_stored(
+    sample: h5py.Group, name: str, *, qgrid: QGrid, roots: Sequence[Path]
+) -> StoredSample | None:
+    """Read a sample's processed data; None where there are none.
+
+    Raises
+    ------
+    FileFormatError
+        If they do not fit the q-grid.
+    RefusedError
+        If a link leads out of the roots.
+    """
+    reduced = read_reduced(sample, roots=roots)
+    if reduced is not None:
+        return from_reduced(reduced, name, qgrid=qgrid)
+    processed = follow(sample, schema.PROCESSED, roots=roots)
+    if not isinstance(processed, h5py.Group):
+        return None
+    refuse_outside(sample, schema.PROCESSED, roots=roots)
+    curves: Curves = {}
+    for member, data in processed.items():
+        if isinstance(data, h5py.Dataset) and data.ndim >= 2:
+            trans = data.attrs.get(schema.TRANS, np.nan)
+            curves[member] = _curves(data[()], trans, name, member, qgrid)
+    known = (schema.SELECTED, schema.SC_FACTOR)
+    attrs = {key: processed.attrs[key] for key in known if key in processed.attrs}
+    return StoredSample(curves=curves, attrs=attrs, reduced=None)
+
+
+def read_reduced(sample: h5py.Group, *, roots: Sequence[Path]) -> ReducedSample | None:
+    """Read a sample's reduction; None where there is none.
+
+    Raises
+    ------
+    RefusedError
+        If a link leads out of the roots.
+    """
+    reduction = follow(sample, schema.REDUCTION, roots=roots)
+    if reduction is None:
+        return None
+    parent = reduction.parent  # both groups through one file, which may be replaced at any time
+    for member in (schema.PROCESSED, schema.REDUCTION):
+        refuse_outside(parent, member, roots=roots)
+    return read_processed(parent)
+
+
+def refuse_outside(group: h5py.Group, name: str, *, roots: Sequence[Path]) -> None:
+    """Check a member and all that is below it.
+
+    Raises
+    ------
+    RefusedError
+        If a link leads out of the roots.
+    """
+    member = follow(group, name, roots=roots)
+    if isinstance(member, h5py.Group):
+        for below in member:
+            refuse_outside(member, below, roots=roots)
+
+
+def from_reduced(reduced: ReducedSample, name: str, *, qgrid: QGrid) -> StoredSample:
+    """Give the curves of a reduction as objects, and its selection as attributes.
+
+    Raises
+    ------
+    FileFormatError
+        If it was made on another q-grid.
+    """
+    curves: Curves = {
+        extension: _curves(part.curve(), reduced.trans, name, extension, qgrid)
+        for extension, part in reduced.detectors.items()
+    }
+    curves[schema.MERGED] = _curves(
+        reduced.merged.curve(), reduced.trans, name, schema.MERGED, qgrid
+    )
+    attrs: dict[str, Any] = {}
+    average = reduced.average
+    if reduced.selection is not None:
+        attrs[schema.SELECTED] = reduced.selection.kept.copy()
+    if average is not None:
+        averaged = _curve(average.accumulators.curve(), average.trans, f"{name} averaged", qgrid)
+        averaged.comments = f"average of {average.kept.sum()} of {average.kept.size} frames"
+        curves[schema.AVERAGED] = averaged
+    if average is not None and reduced.subtraction is not None:
+        subtraction = reduced.subtraction
+        curve = _curve(subtraction.curve, average.trans, f"{name} subtracted", qgrid)
+        curve.comments = f"buffer: {subtraction.buffer}\nsc_factor: {subtraction.sc_factor:.9g}"
+        curves[schema.SUBTRACTED] = curve
+        attrs[schema.SC_FACTOR] = subtraction.sc_factor
+    return StoredSample(curves=curves, attrs=attrs, reduced=reduced)
+
+
+def _curves(
+    values: NDArray[np.float64], trans: Any, name: str, group: str, qgrid: QGrid
+) -> Data1d | list[Data1d]:
+    if values.ndim == 2:
+        return _curve(values, float(np.ravel(trans)[0]), f"{name} {group}", qgrid)
+    frames = values.reshape(-1, *values.shape[-2:])
+    each = np.broadcast_to(np.ravel(trans), (len(frames),))
+    return [
+        _curve(frame, float(each[number]), f"{name} {group}, frame {number}", qgrid)
+        for number, frame in enumerate(frames)
+    ]
+
+
+def _curve(values: NDArray[np.float64], trans: float, label: str, qgrid: QGrid) -> Data1d:
+    if values.shape != (2, len(qgrid)):
+        raise FileFormatError(
+            f"{label}: expected I and σ on the {len(qgrid)} bins of the experiment's q-grid, found "
+            f"shape {values.shape}: it was reduced on another grid; reduce it again (load_data)"
+        )
+    return Data1d(qgrid=qgrid.centers, data=values[0], err=values[1], trans=trans, label=label)
+
+
+def same_frames(one: ReducedSample | None, other: ReducedSample | None) -> bool:
+    """Tell whether two reductions started from the same numbers, to the last bit."""
+    if one is None or other is None or one.detectors.keys() != other.detectors.keys():
+        return False
+    pairs = [(one.detectors[e].to_array(), other.detectors[e].to_array()) for e in one.detectors]
+    pairs += [(one.transmitted, other.transmitted), (one.incident, other.incident)]
+    pairs += [(one.superseded.astype(float), other.superseded.astype(float))]
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
+
+def save_reduced(
+    experiment: h5py.File, sample: str, reduced: ReducedSample, *, configuration: Mapping[str, Any]
+) -> None:
+    """Replace a sample's processed file, under the run's lock, and link it where it is not yet.
+
+    Raises
+    ------
+    FileFormatError
+        If the sample has no run folder of ours.
+    FileInUseError
+        If the run is still being written.
+    ReductionError
+        If the file holds more frames than this reduction.
+    """
+    link = experiment.get(sample, getlink=True)
+    root = Path(experiment.filename).parent
+    ours = isinstance(link, h5py.ExternalLink) and Path(link.filename) == Path(
+        sample, schema.RUN_FILE
+    )
+    if not ours:
+        raise FileFormatError(
+            f"{experiment.filename}: expected {sample!r} in a run folder of its own, found it in a "
+            "file of another origin: such a file is only read; its results stay in memory"
+        )
+    folder = RunFolder.open(root / sample)
+    try:
+        _refuse_fewer(folder.path, len(reduced.superseded))
+        write_processed(folder.path / schema.PROCESSED_FILE, reduced, configuration=configuration)
+        relink_processed(folder.path)
+    finally:
+        folder.close()
+
+
+def _refuse_fewer(folder: Path, frames: int) -> None:
+    path = folder / schema.PROCESSED_FILE
+    if not path.exists():
+        return
+    try:
+        with open_for_reading(path) as file:
+            stored = len(read_processed(file).superseded)
+    except (OSError, FileFormatError):  # what a killed writer left; it is replaced
+        logger.warning("%s could not be read and is replaced", path)
+        return
+    if stored > frames:
+        raise ReductionError(
+            f"{path}: expected at most the {frames} frames to be saved, found {stored}: the run "
+            "went on after they were read; load them again (load_d1s or load_data)"
+        )
+
+
+def relink_processed(folder: Path) -> None:
+    """Show the processed file in the run file; the caller holds the run's lock.
+
+    Nothing happens where it is shown already. Otherwise the run file is made anew from the
+    journal, with the attributes that it has.
+    """
+    path = folder / schema.RUN_FILE
+    with open_for_reading(path) as file:
+        sample = file[folder.name]
+        if sample.get(schema.PROCESSED, getlink=True) is not None:
+            return
+        metadata = {k: str(v) for k, v in sample.attrs.items() if k not in _HEADERS}
+    journal = folder / schema.JOURNAL_FILE
+    contents = RunContents.from_records(read_journal(journal))
+    if contents.stop is None:  # its writer died: the streams' files may end before the journal
+        contents = RunContents.from_records(read_journal(journal), keep_scalars=True)
+    write_run_file(folder, contents, metadata)

@@ -1,0 +1,142 @@
+"""What `h5xs` holds in memory of each sample: read from its file, or computed and not saved yet."""
+
+import logging
+from typing import Any
+
+from h5xs_bluesky import schema
+from h5xs_bluesky.api.data1d import Data1d
+from h5xs_bluesky.api.source import ExperimentSource
+from h5xs_bluesky.api.stored import (
+    Curves,
+    StoredSample,
+    from_reduced,
+    read_reduced,
+    read_stored,
+    same_frames,
+    save_reduced,
+)
+from h5xs_bluesky.config import Beamline
+from h5xs_bluesky.errors import FileFormatError, ReductionError
+from h5xs_bluesky.reduction.sample import ReducedSample
+from h5xs_bluesky.reduction.similarity import EXPLICIT
+
+logger = logging.getLogger(__name__)
+
+
+class Workspace:
+    """The samples in memory; the source's file is open while a method runs.
+
+    Parameters
+    ----------
+    source
+        The experiment's file.
+    beamline
+        With what its frames are reduced; may be replaced.
+    """
+
+    def __init__(self, source: ExperimentSource, beamline: Beamline) -> None:
+        self.source = source
+        self.beamline = beamline
+        self.d1s: dict[str, Curves] = {}
+        self.attrs: dict[str, dict[str, Any]] = {}
+        self.reduced: dict[str, ReducedSample] = {}
+        self.unsaved: set[str] = set()
+
+    def load(self, name: str) -> ReducedSample | None:
+        """Give a sample as it is now: what is not saved, else anew from its file."""
+        if name not in self.unsaved:
+            self.read(name)
+        return self.reduced.get(name)
+
+    def read(self, name: str) -> None:
+        """Read a sample from its file; what was not saved is given up."""
+        stored = read_stored(
+            self.source.sample(name), name, qgrid=self.beamline.qgrid, roots=self.source.roots
+        )
+        self._hold(name, stored or StoredSample(curves={}, attrs={}, reduced=None))
+        self.unsaved.discard(name)
+
+    def curves(self, name: str, group: str) -> Data1d | list[Data1d]:
+        """Give curves that are in memory.
+
+        Raises
+        ------
+        ReductionError
+            If there are none of this name.
+        """
+        known = self.d1s[name]
+        if group not in known:
+            raise ReductionError(
+                f"{name}: expected a curve {group!r}, found {sorted(known)}: reduce the frames "
+                "(load_data) or average them (average_d1s) first"
+            )
+        return known[group]
+
+    def read_before(self, name: str) -> ReducedSample | None:
+        """Read a sample's reduction that is about to be made anew; None where that is no use."""
+        try:
+            return read_reduced(self.source.sample(name), roots=self.source.roots)
+        except (FileFormatError, KeyError):
+            logger.warning("%s: its earlier reduction cannot be read", name, exc_info=True)
+            return None
+
+    def take(self, name: str, fresh: ReducedSample, before: ReducedSample | None) -> None:
+        """Take over a new reduction of a sample's frames, in place of the one before.
+
+        What was made from the very same numbers stays; otherwise the user's own selection does.
+        """
+        if before is not None and same_frames(fresh, before):
+            self._hold(name, from_reduced(before, name, qgrid=self.beamline.qgrid))
+            self.unsaved.discard(name)
+            return
+        self.change(name, fresh)
+        selection = None if before is None else before.selection
+        own = selection is not None and EXPLICIT in selection.reason
+        if selection is not None and own and len(selection.kept) == len(fresh.superseded):
+            self.attrs[name][schema.SELECTED] = selection.kept.copy()
+
+    def change(self, name: str, reduced: ReducedSample) -> None:
+        """Hold a sample that was computed and is not in its file."""
+        self._hold(name, from_reduced(reduced, name, qgrid=self.beamline.qgrid))
+        self.unsaved.add(name)
+
+    def save(self, name: str) -> None:
+        """Save a sample.
+
+        Raises
+        ------
+        ReductionError
+            If it has no reduction, or its run has gone on since.
+        FileInUseError, FileFormatError, OSError
+            If it cannot be written.
+        """
+        reduced = self.reduced.get(name)
+        if reduced is None:
+            raise ReductionError(
+                f"{name}: expected results to save, found none: call load_data() first"
+            )
+        self.source.sample(name)  # refuses a link out of the folder
+        if self.source.file is None:
+            raise RuntimeError("expected the file to be open, found it closed")
+        save_reduced(self.source.file, name, reduced, configuration=self.beamline.to_mapping())
+        self.unsaved.discard(name)
+
+    def save_if_possible(self, name: str) -> None:
+        """Save a sample that was computed; where that cannot be, it stays in memory."""
+        if name not in self.unsaved:
+            return
+        try:
+            self.save(name)
+        except (ReductionError, FileFormatError, OSError) as error:
+            logger.warning("%s is not saved, its results stay in memory: %s", name, error)
+
+    def warn_read_only(self) -> None:
+        """Log that nothing is saved."""
+        logger.warning("%s was opened read-only: nothing is saved", self.source.path)
+
+    def _hold(self, name: str, stored: StoredSample) -> None:
+        self.d1s[name] = stored.curves
+        self.attrs[name] = stored.attrs
+        self.reduced.pop(name, None)
+        if stored.reduced is not None:
+            self.reduced[name] = stored.reduced
