@@ -14,8 +14,7 @@ from h5xs_bluesky.callbacks.reducer import RunReducer
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import FileInUseError, H5xsError
 from h5xs_bluesky.io.experiment import find_sample, open_for_reading, sample_names
-from h5xs_bluesky.io.links import follow
-from h5xs_bluesky.io.processed import read_processed, write_processed
+from h5xs_bluesky.io.processed import read_processed, read_reduced, write_processed
 from h5xs_bluesky.io.run_contents import RunContents, StreamContents
 from h5xs_bluesky.io.run_files import RunFolder
 from h5xs_bluesky.reduction.average import Average
@@ -58,12 +57,12 @@ def _finish_processed(experiment: Path, writer: RawWriter, reducer: RunReducer) 
         beamline=beamline,
         frames_per_event=reducer.frames_per_event,
     )
-    configuration = beamline.to_mapping()
+    configuration = beamline.provenance()
     write_processed(path, sample, configuration=configuration)
     name = _buffer_name(writer.contents, beamline)
     if name is not None:
         writer.metadata[schema.BUFFER] = name
-        found = find_buffer(experiment, name)
+        found = find_buffer(experiment, name, but=writer.folder.sample)
         if found is None:
             status.warn(f"its buffer {name!r} is not averaged yet: it is subtracted once it is")
         else:
@@ -112,13 +111,13 @@ def _buffer_name(contents: RunContents, beamline: Beamline) -> str | None:
     return None if value is None else str(value)
 
 
-def find_buffer(experiment: Path, name: str) -> tuple[str, Average] | None:
-    """Find the newest averaged sample of a name: its group and its average."""
+def find_buffer(experiment: Path, name: str, *, but: str) -> tuple[str, Average] | None:
+    """Find the newest averaged sample of a name, other than `but`: its group and its average."""
     with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
-        group = find_sample(file, name)
+        group = find_sample(file, name, but=but)
         if group is None:
             return None
-        sample = _read_sample(file[group], experiment)
+        sample = read_reduced(file[group], roots=[experiment])
     if sample is None or sample.average is None:
         return None
     return group, sample.average
@@ -164,7 +163,7 @@ def subtract_from_waiting(
             continue
         try:
             with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
-                sample = _read_sample(file[name], experiment)
+                sample = read_reduced(file[name], roots=[experiment])
             if sample is None:
                 continue
             subtracted = sample.subtracted(
@@ -178,9 +177,3 @@ def subtract_from_waiting(
         finally:
             folder.close()
     return done
-
-
-def _read_sample(group: Any, experiment: Path) -> ReducedSample | None:
-    if follow(group, schema.REDUCTION, roots=[experiment]) is None:
-        return None
-    return read_processed(group)

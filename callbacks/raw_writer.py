@@ -196,10 +196,11 @@ def _append_frames(
     file: FrameFile, stack: FrameStack, row: int, stamps: NDArray[np.float64]
 ) -> FrameReference:
     count, *shape = stack.frames.shape
+    fits = count == file.frames_per_event
     first = file.append(
         stack.chunks.result(),
         timestamps=stamps if stamps.size == count else np.full(count, stamps[-1]),
-        positions=row * file.frames_per_event + np.arange(count),
+        positions=row * count + np.arange(count) if fits else np.full(count, schema.NO_POSITION),
     )
     return FrameReference(
         file=file.path.name,

@@ -32,7 +32,7 @@ Task = Callable[[], None]
 class _Position:
     """One frame position on its way: what each detector's frame becomes, and its monitors."""
 
-    parts: dict[str, "Future[Accumulators]"]
+    parts: dict[str, "Future[Accumulators] | None"]
     transmitted: float
     incident: float
 
@@ -61,6 +61,7 @@ class RunReducer:
     frames_per_event: int = 1
     broken: bool = False
     _extensions: tuple[str, ...] = field(default=())
+    _without: list[AcknowledgedEvent] = field(default_factory=list)
 
     def start(self, event: AcknowledgedEvent, submit: Callable[..., Any]) -> list[_Position]:
         """Begin to reduce the frames of an event; those of other streams and cameras are none."""
@@ -68,30 +69,43 @@ class RunReducer:
             return []
         detectors = self.configuration.beamline.data_keys
         fields = {detectors[f].extension: f for f in event.references if f in detectors}
-        if not fields:
+        if not fields:  # its rows are written once a later event shows that they are needed
+            self._without.append(event)
             return []
         if self.file is None:
             self._open(fields, event)
-        count = self.frames_per_event
+        positions = [p for each in self._without for p in self._positions(each, {}, submit)]
+        self._without.clear()
+        return positions + self._positions(event, fields, submit)
+
+    def _positions(
+        self, event: AcknowledgedEvent, fields: Mapping[str, str], submit: Callable[..., Any]
+    ) -> list[_Position]:
+        """Begin the frame positions of one event; a detector without a field has no frame there."""
         transmitted, incident = (
             self._monitor(event, name) for name in (schema.TRANSMITTED, schema.INCIDENT)
         )
         return [
             _Position(
                 parts={
-                    extension: submit(self._reduce, extension, event, fields.get(extension), index)
+                    extension: submit(self._reduce, extension, event, fields[extension], index)
+                    if extension in fields
+                    else None
                     for extension in self._extensions
                 },
                 transmitted=transmitted[index],
                 incident=incident[index],
             )
-            for index in range(count)
+            for index in range(self.frames_per_event)
         ]
 
     def commit(self, position: _Position) -> None:
         """Append one frame position; a frame that could not be reduced is NaN."""
         frame = {}
         for extension, future in position.parts.items():
+            frame[extension] = Accumulators.missing((len(self.configuration.beamline.qgrid),))
+            if future is None:
+                continue
             try:
                 frame[extension] = future.result()
                 self.status.count(reduced=1)
@@ -99,7 +113,6 @@ class RunReducer:
                 logger.debug("The reduction failed", exc_info=error)
                 self.status.count(failed=1)
                 self.status.fail(f"{extension}: {type(error).__name__}: {error}")
-                frame[extension] = Accumulators.missing((len(self.configuration.beamline.qgrid),))
         if self.file is None or self.broken:
             return
         try:
@@ -124,17 +137,13 @@ class RunReducer:
             self.folder.path / schema.PROCESSED_FILE,
             extensions=self._extensions,
             bins=len(self.configuration.beamline.qgrid),
-            configuration=self.configuration.beamline.to_mapping(),
+            configuration=self.configuration.beamline.provenance(),
         )
         self.publish()
 
     def _reduce(
-        self, extension: str, event: AcknowledgedEvent, name: str | None, index: int
+        self, extension: str, event: AcknowledgedEvent, name: str, index: int
     ) -> Accumulators:
-        if name is None:
-            raise ReductionError(
-                f"expected a frame of {extension} in event {event.row}, found none"
-            )
         reference = event.references[name]
         if reference.rows != self.frames_per_event:
             raise ReductionError(

@@ -70,6 +70,7 @@ COMMITTED: Final = "committed"
 FRAMES_PER_EVENT: Final = "frames_per_event"
 FIELD: Final = "field"
 POSITION: Final = "position"
+NO_POSITION: Final = -1  # of frames in an event that brought another number of them
 
 # Of a dataset in DATA that has values for some events only: their rows.
 EVENT_ROWS: Final = "event_rows"

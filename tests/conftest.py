@@ -4,8 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 _ROOT = Path(__file__).parents[1]
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("h5xs", deadline=None)
+settings.load_profile("h5xs")
 
 
 @pytest.fixture(scope="session")

@@ -15,18 +15,16 @@ from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.errors import FileFormatError, ReductionError
 from h5xs_bluesky.io.experiment import open_for_reading
 from h5xs_bluesky.io.journal import read_journal
-from h5xs_bluesky.io.links import follow
-from h5xs_bluesky.io.processed import read_processed, write_processed
+from h5xs_bluesky.io.links import follow, refuse_outside
+from h5xs_bluesky.io.processed import read_processed, read_reduced, write_processed
 from h5xs_bluesky.io.run_contents import RunContents
-from h5xs_bluesky.io.run_files import RunFolder, write_run_file
+from h5xs_bluesky.io.run_files import RunFolder, sample_attributes, write_run_file
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.sample import ReducedSample
 
 logger = logging.getLogger(__name__)
 
 Curves = dict[str, Data1d | list[Data1d]]
-
-_HEADERS = (schema.START, schema.STOP, schema.DESCRIPTORS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -75,37 +73,6 @@ def read_stored(
     known = (schema.SELECTED, schema.SC_FACTOR)
     attrs = {key: processed.attrs[key] for key in known if key in processed.attrs}
     return StoredSample(curves=curves, attrs=attrs, reduced=None)
-
-
-def read_reduced(sample: h5py.Group, *, roots: Sequence[Path]) -> ReducedSample | None:
-    """Read a sample's reduction; None where there is none.
-
-    Raises
-    ------
-    RefusedError
-        If a link leads out of the roots.
-    """
-    reduction = follow(sample, schema.REDUCTION, roots=roots)
-    if reduction is None:
-        return None
-    parent = reduction.parent  # both groups through one file, which may be replaced at any time
-    for member in (schema.PROCESSED, schema.REDUCTION):
-        refuse_outside(parent, member, roots=roots)
-    return read_processed(parent)
-
-
-def refuse_outside(group: h5py.Group, name: str, *, roots: Sequence[Path]) -> None:
-    """Check a member and all that is below it.
-
-    Raises
-    ------
-    RefusedError
-        If a link leads out of the roots.
-    """
-    member = follow(group, name, roots=roots)
-    if isinstance(member, h5py.Group):
-        for below in member:
-            refuse_outside(member, below, roots=roots)
 
 
 def from_reduced(reduced: ReducedSample, name: str, *, qgrid: QGrid) -> StoredSample:
@@ -228,14 +195,11 @@ def relink_processed(folder: Path) -> None:
     Nothing happens where it is shown already. Otherwise the run file is made anew from the
     journal, with the attributes that it has.
     """
-    path = folder / schema.RUN_FILE
-    with open_for_reading(path) as file:
-        sample = file[folder.name]
-        if sample.get(schema.PROCESSED, getlink=True) is not None:
+    with open_for_reading(folder / schema.RUN_FILE) as file:
+        if file[folder.name].get(schema.PROCESSED, getlink=True) is not None:
             return
-        metadata = {k: str(v) for k, v in sample.attrs.items() if k not in _HEADERS}
     journal = folder / schema.JOURNAL_FILE
     contents = RunContents.from_records(read_journal(journal))
     if contents.stop is None:  # its writer died: the streams' files may end before the journal
         contents = RunContents.from_records(read_journal(journal), keep_scalars=True)
-    write_run_file(folder, contents, metadata)
+    write_run_file(folder, contents, sample_attributes(folder))

@@ -10,13 +10,13 @@ from h5xs_bluesky.api.stored import (
     Curves,
     StoredSample,
     from_reduced,
-    read_reduced,
     read_stored,
     same_frames,
     save_reduced,
 )
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import FileFormatError, ReductionError
+from h5xs_bluesky.io.processed import read_reduced
 from h5xs_bluesky.reduction.sample import ReducedSample
 from h5xs_bluesky.reduction.similarity import EXPLICIT
 
@@ -118,7 +118,7 @@ class Workspace:
         self.source.sample(name)  # refuses a link out of the folder
         if self.source.file is None:
             raise RuntimeError("expected the file to be open, found it closed")
-        save_reduced(self.source.file, name, reduced, configuration=self.beamline.to_mapping())
+        save_reduced(self.source.file, name, reduced, configuration=self.beamline.provenance())
         self.unsaved.discard(name)
 
     def save_if_possible(self, name: str) -> None:

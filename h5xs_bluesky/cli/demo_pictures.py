@@ -112,12 +112,12 @@ def _pattern_figure(findings: Findings) -> "Figure":
     figure = _new_figure(5.6 * count, 5.2)
     axes = figure.subplots(1, count, squeeze=False)[0]
     for ax, (extension, pattern) in zip(axes, findings.patterns.items(), strict=True):
-        draw_pattern(ax, pattern)
+        draw_pattern(ax, pattern, largest_q=float(findings.curves.qgrid.edges[-1]))
         ax.set_title(f"Silver behenate, {extension.lstrip('_')}, one frame")
     return figure
 
 
-def draw_pattern(ax: "Axes", pattern: Data2d) -> None:
+def draw_pattern(ax: "Axes", pattern: Data2d, *, largest_q: float) -> None:
     """Draw counts on a logarithmic scale, masked pixels and the first rings."""
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
@@ -138,7 +138,7 @@ def draw_pattern(ax: "Axes", pattern: Data2d) -> None:
     if figure is not None:
         bar = figure.colorbar(shown, ax=ax, extend="both", shrink=0.9, pad=0.02)
         bar.set_label("counts per pixel")
-    draw_rings(ax, pattern)
+    draw_rings(ax, pattern, largest_q=largest_q)
     ax.set_xlabel("column (pixels)")
     ax.set_ylabel("row (pixels)")
     ax.grid(visible=False)
@@ -146,25 +146,44 @@ def draw_pattern(ax: "Axes", pattern: Data2d) -> None:
         Patch(facecolor=_MASKED, edgecolor="gray", label="masked"),
         Line2D([], [], color=_RING, ls="--", label="rings from the geometry"),
     ]
-    ax.legend(handles=handles, loc="lower left", facecolor="#404050", labelcolor="white")
+    ax.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.11),
+        ncols=2,
+        facecolor="#2b2b38",
+        labelcolor="white",
+    )
 
 
-def draw_rings(ax: "Axes", pattern: Data2d) -> None:
+def draw_rings(ax: "Axes", pattern: Data2d, *, largest_q: float) -> None:
     """Draw where silver behenate's rings should be: on the left half, to compare with the right."""
     from matplotlib.patheffects import withStroke
 
     geometry = pattern.detector.geometry
     q = geometry.q_map()
     left = np.where(np.abs(geometry.chi_map()) > np.pi / 2, q, np.nan)
-    orders = np.arange(1, int(q.max() / RING_SPACING_PER_ANGSTROM) + 1)
-    orders = orders[orders * RING_SPACING_PER_ANGSTROM > q.min()]
+    inside = (left <= largest_q) & ~pattern.mask
+    orders = np.unique((left[inside] / RING_SPACING_PER_ANGSTROM).astype(int))
+    orders = orders[(orders > 0) & (orders * RING_SPACING_PER_ANGSTROM > q.min())]
     levels = orders * RING_SPACING_PER_ANGSTROM
     lines = ax.contour(left, levels=levels, colors=_RING, linewidths=1.2, linestyles="dashed")
-    labelled = levels if len(levels) < 8 else levels[1::3]
-    names = {float(q): f"{order}" for q, order in zip(levels, orders, strict=True)}
-    for text in ax.clabel(lines, levels=labelled, fmt=names, fontsize=10, inline_spacing=8):
-        text.set_path_effects([withStroke(linewidth=2.5, foreground="black")])
-        text.set_rotation(0)
+    step = 1 if len(orders) < 8 else 3
+    for order, path in list(zip(orders, lines.get_paths(), strict=True))[::step]:
+        place = _label_place(np.asarray(path.vertices), pattern.data.shape)
+        if place is not None:
+            text = ax.text(*place, str(order), color=_RING, ha="center", va="center", fontsize=11)
+            text.set_path_effects([withStroke(linewidth=3, foreground="black")])
+
+
+def _label_place(points: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[float, float] | None:
+    """Choose the point (x, y) of a line that is not close to the picture's edge; None if none."""
+    size = np.array([shape[1], shape[0]])
+    inner = points[((points > 0.04 * size) & (points < 0.96 * size)).all(axis=1)]
+    if not len(inner):
+        return None
+    x, y = inner[len(inner) // 4]
+    return float(x), float(y)
 
 
 def _frames_figure(findings: Findings) -> "Figure":
@@ -282,6 +301,8 @@ def draw_guinier(ax: "Axes", curve: Data1d, fit: GuinierFit) -> None:
         ax.errorbar(q2 * 1e3, log_i, sigma, fmt=".", ms=3, elinewidth=0.7, color=colour)
     line = np.array([0.0, high**2])
     ax.plot(line * 1e3, np.log(fit.forward) - line * fit.radius_angstrom**2 / 3, "k-", lw=1)
+    lowest, highest = np.log(curve.data[fitted].min()), np.log(fit.forward)
+    ax.set_ylim(lowest - 0.6 * (highest - lowest), highest + 0.2 * (highest - lowest))
     ax.set_xlabel("q² (10⁻³ Å⁻²)", fontsize=8, labelpad=1)
     ax.set_ylabel("ln I", fontsize=8, labelpad=1)
     ax.tick_params(labelsize=7.5)
@@ -296,7 +317,7 @@ def _overview_figure(findings: Findings) -> "Figure":
     figure = _new_figure(11.6, 9.2)
     (pattern, frames), (average, subtracted) = figure.subplots(2, 2)
     first = next(iter(findings.patterns.values()))
-    draw_pattern(pattern, first)
+    draw_pattern(pattern, first, largest_q=float(findings.curves.qgrid.edges[-1]))
     pattern.set_title("Silver behenate: one frame and its rings")
     draw_frames(frames, findings)
     draw_averages(average, findings)

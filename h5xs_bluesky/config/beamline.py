@@ -1,5 +1,6 @@
 """All that is configured about a beamline, and what follows from it for a run."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -120,6 +121,20 @@ class Beamline:
             values["monitors"] = asdict(self.monitors)
         cleaned: dict[str, Any] = _without_none(values)
         return cleaned
+
+    def provenance(self) -> dict[str, Any]:
+        """Give all that the curves depend on as plain values; masks by their digests."""
+        detectors = {
+            detector.extension: {
+                "geometry": asdict(detector.geometry),
+                "fix_scale": detector.fix_scale,
+                "saturation": detector.saturation,
+                "mask_sha256": hashlib.sha256(detector.mask.tobytes()).hexdigest(),
+            }
+            for detector in self.detectors
+        }
+        grid = {"edges": self.qgrid.edges.tolist()}
+        return {**self.to_mapping(), "detectors": detectors, "qgrid": grid}
 
     def with_detectors(self, detectors: Sequence[Detector], qgrid: QGrid) -> "Beamline":
         """Give the same beamline with other detectors and another q-grid."""

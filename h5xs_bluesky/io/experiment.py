@@ -1,6 +1,7 @@
 """The experiment file: the configuration that holds for all its samples, and a link to each."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ import h5py
 import numpy as np
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.errors import FileFormatError
+from h5xs_bluesky.errors import FileFormatError, RefusedError
 from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.py4xs_files import detectors_from_json, detectors_to_json
 from h5xs_bluesky.io.replace import FileLock, replace_whole
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.qgrid import QGrid
+
+logger = logging.getLogger(__name__)
 
 _LOCK_TIMEOUT_S = 30.0
 
@@ -175,18 +178,28 @@ def sample_names(file: h5py.File) -> list[str]:
     return sorted(names, key=lambda name: (_started(file[name]), name))
 
 
-def find_sample(file: h5py.File, name: str) -> str | None:
-    """Find the newest sample of a name, which may also be its group's; None where there is none."""
+def find_sample(file: h5py.File, name: str, *, but: str | None = None) -> str | None:
+    """Find the newest sample of a name, which may also be its group's; None where there is none.
+
+    Parameters
+    ----------
+    but
+        A group that is not meant.
+    """
     found = [
         group
         for group in sample_names(file)
-        if group == name or file[group].attrs.get(schema.SAMPLE_NAME) == name
+        if group != but and (group == name or file[group].attrs.get(schema.SAMPLE_NAME) == name)
     ]
     return found[-1] if found else None
 
 
 def _sample_group(file: h5py.File, name: str) -> h5py.Group | None:
-    member = follow(file, name, roots=[Path(file.filename).parent])
+    try:
+        member = follow(file, name, roots=[Path(file.filename).parent])
+    except RefusedError as error:
+        logger.warning("Sample %s is left out: %s", name, error)
+        return None
     return member if isinstance(member, h5py.Group) else None
 
 

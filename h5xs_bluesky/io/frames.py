@@ -175,7 +175,7 @@ def frame_count(data: h5py.Dataset) -> int:
 
     In a growing file those are the committed ones; a file that is not ours counts all its rows.
     """
-    committed = data.parent.get(schema.COMMITTED)
+    committed = data.parent.get(schema.COMMITTED) if schema.FIELD in data.attrs else None
     if committed is None:
         return int(np.prod(data.shape[:-2]))
     refresh(committed)

@@ -62,10 +62,25 @@ def _follow(
         found = member.get(name)
         if found is None:
             return None
+        _check(member.file, found.file.filename, roots)  # a link may lead to further links
         member = found
     if isinstance(member, h5py.Dataset):
         _check_storage(member, roots)
     return member
+
+
+def refuse_outside(group: h5py.Group, path: str, *, roots: Sequence[Path]) -> None:
+    """Check a member and all that is below it.
+
+    Raises
+    ------
+    RefusedError
+        If a way leads out of the roots.
+    """
+    member = follow(group, path, roots=roots)
+    if isinstance(member, h5py.Group):
+        for below in member:
+            refuse_outside(member, below, roots=roots)
 
 
 def _check_storage(dataset: h5py.Dataset, roots: Sequence[Path]) -> None:

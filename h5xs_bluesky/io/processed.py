@@ -14,6 +14,7 @@ import h5xs_bluesky
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError
 from h5xs_bluesky.io.frames import LIBVER, refresh
+from h5xs_bluesky.io.links import follow, refuse_outside
 from h5xs_bluesky.io.replace import replace_whole
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.average import Average
@@ -74,7 +75,7 @@ class LiveProcessedFile:
         for name in self.extensions:
             _append(self._accumulators[name], frame[name].to_array())
             _append(self._curves[name], frame[name].curve())
-        _append(self._curves[schema.MERGED], merge_detectors(list(frame.values())).curve())
+        _append(self._curves[schema.MERGED], merge_detectors(frame).curve())
         _append(self._monitors[schema.TRANSMITTED], np.float64(transmitted))
         _append(self._monitors[schema.INCIDENT], np.float64(incident))
         self.rows += 1
@@ -218,6 +219,23 @@ def read_processed(sample: h5py.Group) -> ReducedSample:
         average=_read_average(reduction),
         subtraction=_read_subtraction(sample),
     )
+
+
+def read_reduced(sample: h5py.Group, *, roots: Sequence[Path]) -> ReducedSample | None:
+    """Read a sample's reduction through links that are checked; None where there is none.
+
+    Raises
+    ------
+    RefusedError
+        If a link leads out of the roots.
+    """
+    reduction = follow(sample, schema.REDUCTION, roots=roots)
+    if reduction is None:
+        return None
+    parent = reduction.parent  # both groups through one file, which may be replaced at any time
+    for member in (schema.PROCESSED, schema.REDUCTION):
+        refuse_outside(parent, member, roots=roots)
+    return read_processed(parent)
 
 
 def _read_selection(group: h5py.Group | None) -> Selection | None:

@@ -5,14 +5,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
-
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError, FileInUseError
 from h5xs_bluesky.io.experiment import add_sample
 from h5xs_bluesky.io.journal import read_journal
 from h5xs_bluesky.io.run_contents import RunContents
-from h5xs_bluesky.io.run_files import RunFolder, write_run_file
+from h5xs_bluesky.io.run_files import RunFolder, sample_attributes, write_run_file
 from h5xs_bluesky.io.superblock import read_superblock, repair_superblock
 
 logger = logging.getLogger(__name__)
@@ -92,7 +90,7 @@ def repair_sample(folder: RunFolder) -> Repaired:
     records = read_journal(folder.path / schema.JOURNAL_FILE)
     contents = RunContents.from_records(records, keep_scalars=True)
     if opened or contents.stop is None or not (folder.path / schema.RUN_FILE).exists():
-        write_run_file(folder.path, contents, _sample_attributes(folder.path))
+        write_run_file(folder.path, contents, sample_attributes(folder.path))
     return Repaired(
         sample=folder.sample,
         frames={
@@ -115,15 +113,3 @@ def _repair_file(path: Path) -> bool:
         logger.exception("%s has nothing to bring back", path)
         return False
     return True
-
-
-def _sample_attributes(folder: Path) -> dict[str, str]:
-    """Keep what the old run file says about the sample beyond its documents."""
-    attributes = {schema.SAMPLE_NAME: folder.name}
-    path = folder / schema.RUN_FILE
-    if path.exists():
-        with h5py.File(path, "r") as file:
-            for key in (schema.SAMPLE_NAME, schema.BUFFER, schema.EMPTY):
-                if key in file[folder.name].attrs:
-                    attributes[key] = str(file[folder.name].attrs[key])
-    return attributes

@@ -18,6 +18,8 @@ from h5xs_bluesky.io.run_contents import RunContents, StreamContents
 
 logger = logging.getLogger(__name__)
 
+_HEADERS = (schema.START, schema.STOP, schema.DESCRIPTORS)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunFolder:
@@ -133,6 +135,16 @@ def write_run_file(folder: Path, contents: RunContents, metadata: Mapping[str, s
         if (folder / schema.PROCESSED_FILE).exists():
             for name in (schema.PROCESSED, schema.REDUCTION):
                 sample[name] = h5py.ExternalLink(schema.PROCESSED_FILE, "/" + name)
+
+
+def sample_attributes(folder: Path) -> dict[str, str]:
+    """Give what a run file says about its sample beyond the documents, to write it anew."""
+    path = folder / schema.RUN_FILE
+    if not path.exists():
+        return {schema.SAMPLE_NAME: folder.name}
+    with h5py.File(path, "r") as file:
+        attributes = file[folder.name].attrs
+        return {key: str(attributes[key]) for key in attributes if key not in _HEADERS}
 
 
 def _link_stream(group: h5py.Group, stream: StreamContents) -> None:

@@ -1,6 +1,6 @@
 """One curve from several detectors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.geometry import Geometry
 
 
-def merge_detectors(parts: Sequence[Accumulators]) -> Accumulators:
+def merge_detectors(parts: Mapping[str, Accumulators]) -> Accumulators:
     """Add up the sums of several detectors, bin by bin.
 
     Each detector's scale is in its normalisation already, so that the merged intensity is the
@@ -18,7 +18,8 @@ def merge_detectors(parts: Sequence[Accumulators]) -> Accumulators:
     Parameters
     ----------
     parts
-        Of the same frames and q-grid: (nq,) or (n, nq).
+        By extension, of the same frames and q-grid: (nq,) or (n, nq). They are added in the
+        order of their names, so that the same parts give the same bits.
 
     Returns
     -------
@@ -30,11 +31,12 @@ def merge_detectors(parts: Sequence[Accumulators]) -> Accumulators:
     ReductionError
         If there is nothing to merge, or the shapes differ.
     """
-    shapes = {part.count.shape for part in parts}
+    ordered = [parts[name] for name in sorted(parts)]
+    shapes = {part.count.shape for part in ordered}
     if len(shapes) != 1:
         raise ReductionError(f"expected detectors of one shape to merge, found {sorted(shapes)}")
     stacked = {
-        name: np.stack([getattr(part, name) for part in parts]) for name in Accumulators.FIELDS
+        name: np.stack([getattr(part, name) for part in ordered]) for name in Accumulators.FIELDS
     }
     return Accumulators(**stacked).union()
 

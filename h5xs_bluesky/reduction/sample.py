@@ -58,7 +58,7 @@ class ReducedSample:
     @property
     def merged(self) -> Accumulators:
         """The union over the detectors, frame by frame; missing where any of them is missing."""
-        return merge_detectors(list(self.detectors.values()))
+        return merge_detectors(self.detectors)
 
     @property
     def trans(self) -> NDArray[np.float64]:

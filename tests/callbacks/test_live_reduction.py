@@ -476,3 +476,33 @@ def test_average_is_the_union_of_the_kept_frames(tmp_path: Path) -> None:
     assert sample.average is not None
     kept = sample.merged[sample.average.kept]
     assert np.array_equal(sample.average.accumulators.signal, kept.signal.sum(axis=0))
+
+
+def test_event_without_frames_leaves_a_gap_in_the_curves(tmp_path: Path) -> None:
+    """Curves stand at their frame's position also when a detector misses events."""
+    frames = small_frames(5)
+    documents = run_documents(frames)
+    for number, (name, doc) in enumerate(documents):
+        if name == "event" and doc["seq_num"] in (1, 3):
+            rest = {k: v for k, v in doc["data"].items() if k not in (SAXS, WAXS)}
+            documents[number] = (name, {**doc, "data": rest})
+    status = play(documents, tmp_path)
+    with opened(tmp_path) as file:
+        curves = file["water/processed/merged"][()]
+        data = file[f"water/primary/data/{SAXS}"]
+        assert data.parent["position"][()].tolist() == [1, 3, 4]
+        assert file["water/reduction/transmitted"][()].tolist() == [800.0] * 5
+    assert np.isnan(curves).all(axis=(1, 2)).tolist() == [True, False, True, False, False]
+    assert (status["reduced"], status["failed"]) == (6, 0)
+
+
+def test_event_with_another_number_of_frames_is_told_and_has_no_curves(tmp_path: Path) -> None:
+    events = [{SAXS: np.ones((k, 64, 48), "i4")} for k in (2, 3, 2)]
+    status = play(run_documents(events), tmp_path)
+    with opened(tmp_path) as file:
+        curves = file["water/processed/_SAXS"][()]
+        data = file[f"water/primary/data/{SAXS}"]
+        assert data.shape[0] == 7
+        assert data.parent["position"][()].tolist() == [0, 1, -1, -1, -1, 4, 5]
+    assert np.isnan(curves).all(axis=(1, 2)).tolist() == [False, False, True, True, False, False]
+    assert "expected 2 frames" in " ".join(status["runs"][0]["errors"])

@@ -53,7 +53,30 @@ def soft_to_external(file: h5py.File, target: Path) -> None:
     file["x"] = h5py.SoftLink("/hidden")
 
 
-@pytest.mark.parametrize("make", [external, climbing, raw_storage, virtual, soft_to_external])
+def two_links(file: h5py.File, target: Path) -> None:
+    with h5py.File(Path(file.filename).with_name("step.h5"), "w") as step:
+        step["y"] = h5py.ExternalLink(str(target / "other.h5"), "/data")
+    file["x"] = h5py.ExternalLink("step.h5", "/y")
+
+
+def path_across_a_link(file: h5py.File, target: Path) -> None:
+    with h5py.File(Path(file.filename).with_name("step.h5"), "w") as step:
+        step["y"] = h5py.ExternalLink(str(target / "other.h5"), "/")
+    file["x"] = h5py.ExternalLink("step.h5", "/y/data")
+
+
+WAYS_OUT = [
+    external,
+    climbing,
+    raw_storage,
+    virtual,
+    soft_to_external,
+    two_links,
+    path_across_a_link,
+]
+
+
+@pytest.mark.parametrize("make", WAYS_OUT)
 def test_way_out_is_refused(
     inside: Path, outside: Path, make: Callable[[h5py.File, Path], None]
 ) -> None:

@@ -62,9 +62,11 @@ def test_merging_frame_by_frame_and_all_at_once_give_the_same_bits(
 ) -> None:
     count = min(len(first), len(second))
     parts = [Accumulators.from_array(array[:count]) for array in (first, second)]
-    at_once = merge_detectors(parts).to_array()
+    named = dict(zip("AB", parts, strict=True))
+    at_once = merge_detectors(named).to_array()
     for i in range(count):
-        assert np.array_equal(at_once[i], merge_detectors([part[i] for part in parts]).to_array())
+        one = merge_detectors({name: part[i] for name, part in named.items()})
+        assert np.array_equal(at_once[i], one.to_array())
 
 
 def test_weight_enters_normalisation_once_and_its_square_twice() -> None:

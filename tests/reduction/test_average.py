@@ -61,7 +61,7 @@ def test_missing_frame_is_missing_everywhere() -> None:
     missing = Accumulators.missing((4,))
     assert missing.is_missing()
     assert np.isnan(missing.curve()).all()
-    assert merge_detectors([constant(1, 1), missing]).is_missing()
+    assert merge_detectors({"_A": constant(1, 1), "_B": missing}).is_missing()
 
 
 def test_merging_commutes_with_averaging() -> None:
@@ -69,14 +69,14 @@ def test_merging_commutes_with_averaging() -> None:
     parts = [
         Accumulators.from_array(rng.integers(1, 100, (3, 5, 7)).astype(float)) for _ in range(2)
     ]
-    first = merge_detectors(parts).union()
-    second = merge_detectors([part.union() for part in parts])
+    first = merge_detectors(dict(zip("AB", parts, strict=True))).union()
+    second = merge_detectors({name: p.union() for name, p in zip("AB", parts, strict=True)})
     assert np.array_equal(first.to_array(), second.to_array())
 
 
 def test_detectors_of_different_grids_do_not_merge() -> None:
     with pytest.raises(ReductionError, match="one shape"):
-        merge_detectors([constant(1, 1, bins=3), constant(1, 1, bins=4)])
+        merge_detectors({"A": constant(1, 1, bins=3), "B": constant(1, 1, bins=4)})
 
 
 def test_default_scale_is_the_ratio_of_solid_angles() -> None:
