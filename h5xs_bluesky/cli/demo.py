@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 FAILED = 1
 WRONG_INPUT = 2
+INTERRUPTED = 130  # as shells have it
 
 MARKER = ".h5xs-demo"
 EXPERIMENT = "experiment"
@@ -52,6 +53,8 @@ def demo(
             raise _exit(error, WRONG_INPUT) from error
         try:
             passed = _run(setup, out, frames, console)
+        except KeyboardInterrupt as interrupt:
+            raise _exit("interrupted", INTERRUPTED) from interrupt
         except (H5xsError, OSError) as error:
             raise _exit(error, FAILED) from error
     console.print(f"Done in {time.perf_counter() - began:.0f} s.", highlight=False)

@@ -14,7 +14,8 @@ from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.data2d import Data2d
 from h5xs_bluesky.api.h5xs import h5xs
 from h5xs_bluesky.api.plotting import Q_LABEL
-from h5xs_bluesky.cli.demo_checks import RING_SPACING_PER_ANGSTROM, GuinierFit
+from h5xs_bluesky.cli.demo_checks import GuinierFit
+from h5xs_bluesky.cli.demo_pattern import draw_pattern
 from h5xs_bluesky.reduction.sample import ReducedSample
 
 if TYPE_CHECKING:
@@ -25,13 +26,12 @@ OVERVIEW = "overview.png"
 PICTURES = ("pattern.png", "frames.png", "average.png", "subtracted.png", OVERVIEW)
 
 _I_LABEL = "I (counts per pixel and frame)"
-_MASKED = "#b9c4d6"
-_RING = "#7fdbff"
 _KEPT = "#21918c"
 _REJECTED = {"cormap": "#d1495b", "transmission": "#e59500"}
 _OTHER = "#7f7f7f"
 _WHY = {"cormap": "shape differs", "transmission": "beam differs"}
 _SAMPLE, _BUFFER, _SUBTRACTED = "#1f4e79", "#d08c2e", "#8b1e3f"
+_MANY_DECADES = 3e3
 _STYLE: Any = {
     "axes.grid": True,
     "axes.labelsize": 10,
@@ -117,75 +117,6 @@ def _pattern_figure(findings: Findings) -> "Figure":
     return figure
 
 
-def draw_pattern(ax: "Axes", pattern: Data2d, *, largest_q: float) -> None:
-    """Draw counts on a logarithmic scale, masked pixels and the first rings."""
-    from matplotlib import colormaps
-    from matplotlib.colors import LogNorm
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
-    counts = np.where(pattern.mask | (pattern.data < 0), np.nan, pattern.data.astype(float))
-    largest = max(10.0, float(np.nanpercentile(counts, 99.95)))
-    colours = colormaps["inferno"].with_extremes(bad=_MASKED)
-    shown = ax.imshow(
-        np.where(counts == 0, 0.5, counts),
-        norm=LogNorm(0.5, largest),
-        cmap=colours,
-        origin="upper",
-        interpolation="nearest",
-    )
-    figure = ax.get_figure()
-    if figure is not None:
-        bar = figure.colorbar(shown, ax=ax, extend="both", shrink=0.9, pad=0.02)
-        bar.set_label("counts per pixel")
-    draw_rings(ax, pattern, largest_q=largest_q)
-    ax.set_xlabel("column (pixels)")
-    ax.set_ylabel("row (pixels)")
-    ax.grid(visible=False)
-    handles: list[Any] = [
-        Patch(facecolor=_MASKED, edgecolor="gray", label="masked"),
-        Line2D([], [], color=_RING, ls="--", label="rings from the geometry"),
-    ]
-    ax.legend(
-        handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.11),
-        ncols=2,
-        facecolor="#2b2b38",
-        labelcolor="white",
-    )
-
-
-def draw_rings(ax: "Axes", pattern: Data2d, *, largest_q: float) -> None:
-    """Draw where silver behenate's rings should be: on the left half, to compare with the right."""
-    from matplotlib.patheffects import withStroke
-
-    geometry = pattern.detector.geometry
-    q = geometry.q_map()
-    left = np.where(np.abs(geometry.chi_map()) > np.pi / 2, q, np.nan)
-    inside = (left <= largest_q) & ~pattern.mask
-    orders = np.unique((left[inside] / RING_SPACING_PER_ANGSTROM).astype(int))
-    orders = orders[(orders > 0) & (orders * RING_SPACING_PER_ANGSTROM > q.min())]
-    levels = orders * RING_SPACING_PER_ANGSTROM
-    lines = ax.contour(left, levels=levels, colors=_RING, linewidths=1.2, linestyles="dashed")
-    step = 1 if len(orders) < 8 else 3
-    for order, path in list(zip(orders, lines.get_paths(), strict=True))[::step]:
-        place = _label_place(np.asarray(path.vertices), pattern.data.shape)
-        if place is not None:
-            text = ax.text(*place, str(order), color=_RING, ha="center", va="center", fontsize=11)
-            text.set_path_effects([withStroke(linewidth=3, foreground="black")])
-
-
-def _label_place(points: NDArray[np.float64], shape: tuple[int, ...]) -> tuple[float, float] | None:
-    """Choose the point (x, y) of a line that is not close to the picture's edge; None if none."""
-    size = np.array([shape[1], shape[0]])
-    inner = points[((points > 0.04 * size) & (points < 0.96 * size)).all(axis=1)]
-    if not len(inner):
-        return None
-    x, y = inner[len(inner) // 4]
-    return float(x), float(y)
-
-
 def _frames_figure(findings: Findings) -> "Figure":
     figure = _new_figure(7.2, 6.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
@@ -208,6 +139,7 @@ def draw_frames(ax: "Axes", findings: Findings) -> None:
     ax.set_xlabel(Q_LABEL)
     ax.set_ylabel(_I_LABEL)
     _set_limits(ax, average)
+    _plain_ticks(ax)
     ax.legend(handles=_frame_handles(reasons), loc="best")
 
 
@@ -221,6 +153,7 @@ def draw_ratios(ax: "Axes", findings: Findings) -> None:
         )
     ax.axhline(1, color="black", lw=0.9, ls="--")
     ax.set_ylim(0.5, 1.6)
+    _plain_ticks(ax)
     ax.set_xlabel(Q_LABEL)
     ax.set_ylabel("I / average")
 
@@ -239,6 +172,7 @@ def _average_figure(findings: Findings) -> "Figure":
     ):
         lower.loglog(curve.qgrid, 100 * curve.err / curve.data, color=colour, label=label)
     lower.set_xlabel(Q_LABEL)
+    _plain_ticks(lower)
     lower.set_ylabel(f"σ / I of {name!r} (%)")
     lower.legend()
     return figure
@@ -253,6 +187,7 @@ def draw_averages(ax: "Axes", findings: Findings) -> None:
         label = f"{name}: {kept} of {len(reduced.superseded)} frames"
         draw_band(ax, curve, colour=colour, label=label, sigmas=3)
     ax.set_title("Averages of the frames kept, with ± 3 σ")
+    _plain_ticks(ax)
     ax.set_xlabel(Q_LABEL)
     ax.set_ylabel(_I_LABEL)
     ax.legend()
@@ -274,15 +209,16 @@ def _subtracted_figure(findings: Findings) -> "Figure":
 def draw_subtraction(ax: "Axes", findings: Findings) -> None:
     """Draw sample minus buffer with ± σ, and its Guinier plot inside."""
     curve = _single(findings.curves, findings.sample, schema.SUBTRACTED)
-    shown = np.isfinite(curve.data) & (curve.data > 2 * curve.err)
+    shown = _significant(curve)
     style: dict[str, Any] = {"fmt": ".", "ms": 3.5, "elinewidth": 0.8, "color": _SUBTRACTED}
     ax.errorbar(curve.qgrid[shown], curve.data[shown], curve.err[shown], **style)
     ax.set_xscale("log")
     ax.set_yscale("log")
     largest = float(curve.data[shown].max())
     ax.set_ylim(largest * 2e-4, largest * 3)
-    ax.set_xlim(float(curve.qgrid[shown].min()) * 0.9, min(1.0, float(curve.qgrid[shown].max())))
-    ax.set_title(f"{findings.sample!r} minus {findings.buffer!r}, ± σ where I > 2 σ")
+    ax.set_xlim(float(curve.qgrid[shown].min()) * 0.9, float(curve.qgrid[shown].max()) * 1.1)
+    _plain_ticks(ax)
+    ax.set_title(f"{findings.sample!r} minus {findings.buffer!r}, ± σ")
     ax.set_xlabel(Q_LABEL)
     ax.set_ylabel(_I_LABEL)
     if findings.guinier is not None:
@@ -395,3 +331,29 @@ def _set_limits(ax: "Axes", average: Data1d) -> None:
     """Leave out the noise of the outermost bins."""
     positive = average.data[np.isfinite(average.data) & (average.data > 0)]
     ax.set_ylim(float(positive.min()) / 5, float(positive.max()) * 3)
+
+
+def _significant(curve: Data1d) -> NDArray[np.bool_]:
+    """Tell the bins up to the q from which on noise prevails; those below 0 cannot be drawn."""
+    known = np.flatnonzero(np.isfinite(curve.data) & (curve.err > 0))
+    ratio = curve.data[known] / curve.err[known]
+    near = np.lib.stride_tricks.sliding_window_view(np.pad(ratio, 3, mode="edge"), 7)
+    strong = known[np.median(near, axis=1) > 2]
+    last = strong.max() if strong.size else known.max(initial=0)
+    shown: NDArray[np.bool_] = (np.arange(len(curve.data)) <= last) & (curve.data > 0)
+    return shown
+
+
+def _plain_ticks(ax: "Axes") -> None:
+    """Label 1, 2 and 5 of each decade as plain numbers; whole decades only where there are many."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for axis, scale, (low, high) in (
+        (ax.xaxis, ax.get_xscale(), ax.get_xlim()),
+        (ax.yaxis, ax.get_yscale(), ax.get_ylim()),
+    ):
+        if scale == "log":
+            wide = high / low > _MANY_DECADES
+            axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())

@@ -1,5 +1,8 @@
 """The demo's scans: a RunEngine measures the samples while their frames are reduced."""
 
+import logging
+import signal
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -42,10 +45,13 @@ def measure(
 
     Raises
     ------
+    KeyboardInterrupt
+        If the user interrupts: the run is aborted, and what was measured is reduced.
     H5xsError
         If the reduction does not come to its end.
     """
     from bluesky import RunEngine
+    from bluesky.utils import RunEngineInterrupted
 
     from h5xs_bluesky.callbacks.live_reduction import LiveReduction
     from h5xs_bluesky.sim.plans import count_sample
@@ -54,7 +60,7 @@ def measure(
     with console.status("Preparing the reduction"):
         station = Station.from_beamline(setup.beamline)
         live = LiveReduction(setup.beamline, folder)
-    engine = RunEngine({}, context_managers=[])
+    engine = RunEngine({}, context_managers=[PauseOnInterrupt])
     names = [sample.name for sample in setup.samples]
     try:
         with ScanProgress(names, frames=frames, live=live, console=console) as progress:
@@ -71,9 +77,36 @@ def measure(
                 engine(plan)
             if not live.wait(_WAIT_S):
                 raise H5xsError(f"the reduction did not come to its end within {_WAIT_S:g} s")
+    except RunEngineInterrupted as error:
+        logging.getLogger("bluesky").setLevel(logging.CRITICAL)  # it logs an abort as an error
+        engine.abort("interrupted by the user")  # type: ignore[no-untyped-call]
+        raise KeyboardInterrupt from error
     finally:
         live.close()
     return live.status()
+
+
+class PauseOnInterrupt:
+    """While a plan runs, one Ctrl-C pauses it at once, where bluesky's own handler wants two.
+
+    Parameters
+    ----------
+    engine
+        The RunEngine.
+    """
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGINT, self._pause)
+
+    def __exit__(self, *exception: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _pause(self, *signal_and_frame: object) -> None:
+        threading.Thread(target=self._engine.request_pause, daemon=True).start()
 
 
 class ScanProgress:

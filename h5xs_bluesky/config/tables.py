@@ -114,8 +114,12 @@ class Table:
 
     def tables(self, key: str) -> list["Table"]:
         """Give an array of tables."""
-        values = self.get(key, list)
-        if not values or not all(isinstance(value, dict) for value in values):
+        values = self.get(key, object)
+        if (
+            not isinstance(values, list)
+            or not values
+            or not all(isinstance(value, dict) for value in values)
+        ):
             raise self.error(key, f"expected one or more tables [[{key}]], found {values!r}")
         return [
             Table(value, file=self.file, name=f"{self._place(key)}[{number}]")
@@ -131,10 +135,11 @@ class Table:
                 raise self.error(key, f"expected a known key, found an unknown one; {hint}")
         try:
             return make()
-        except ConfigurationError:
-            raise
         except H5xsError as error:
-            raise ConfigurationError(f"{self.file}: [{self.name}]: {error}") from error
+            if str(error).startswith(self.file):  # it has its place already
+                raise
+            place = f"{self.file}: [{self.name}]" if self.name else self.file
+            raise ConfigurationError(f"{place}: {error}") from error
 
     def error(self, key: str, message: str) -> ConfigurationError:
         """Make an error that tells the place of a key."""

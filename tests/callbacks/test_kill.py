@@ -43,18 +43,17 @@ _WRITER = """
 
 def kill_a_writer(folder: Path, *, after_s: float) -> int:
     """Start a writer, kill it, and give the number of frames that it had acknowledged."""
-    writer = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(_WRITER), str(folder)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-    )
-    assert writer.stdout is not None
-    assert writer.stdout.readline() == "ready\n"
-    time.sleep(after_s)
-    writer.send_signal(signal.SIGKILL)
-    said = [line for line in writer.stdout.read().splitlines() if line.isdigit()]
-    writer.wait()
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+        time.sleep(after_s)
+        writer.send_signal(signal.SIGKILL)
+        said = [line for line in writer.stdout.read().splitlines() if line.isdigit()]
     return int(said[-1]) if said else 0
 
 

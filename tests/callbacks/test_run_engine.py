@@ -180,6 +180,7 @@ def test_another_process_sees_frame_and_curve_while_the_scan_runs(
         output, _ = reader.communicate(timeout=30)
     finally:
         reader.kill()
+        reader.communicate()
         live.close()
     seen = np.array(output.split(), dtype=float)
     delays_ms = 1e3 * (seen - events)

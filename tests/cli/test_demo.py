@@ -1,4 +1,9 @@
+import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -161,3 +166,33 @@ def test_a_folder_that_another_demo_uses_is_refused(tmp_path: Path) -> None:
         lock.release()
     assert result.exit_code == 2
     assert "held by another" in result.stderr
+
+
+def test_an_interrupted_demo_ends_at_once_and_keeps_what_it_measured(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from h5xs_bluesky.cli import app; app()"]
+    arguments = ["demo", "--frames", "500", "--out", str(tmp_path)]
+    with subprocess.Popen(
+        [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        frames = tmp_path / "experiment" / "agbh" / "primary.pil1M_image.h5"
+        deadline = time.monotonic() + 60
+        while not frames.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "h5xs demo: interrupted"
+    assert "Traceback" not in errors
+    dt = h5xs(tmp_path / "experiment" / "experiment.h5", read_only=True)
+    assert json.loads(dt_attribute(dt, "stop"))["exit_status"] == "abort"
+    assert dt.get_d1("agbh", "averaged").data.size
+
+
+def dt_attribute(dt: h5xs, name: str) -> str:
+    dt.explicit_open()
+    try:
+        assert dt.fh5 is not None
+        return str(dt.fh5["agbh"].attrs[name])
+    finally:
+        dt.explicit_close()

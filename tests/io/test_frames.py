@@ -115,23 +115,22 @@ def test_another_process_reads_each_frame_once_it_is_committed(tmp_path: Path) -
                 print(count, int(read_frame(file["data"], count - 1).sum()), flush=True)
     """
     file = new_file(tmp_path / "f.h5")
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(reader), str(tmp_path / "f.h5")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    for number in range(1, 6):
-        frame = frame_of((64, 48), "i4", number)
-        append(file, [frame])
-        file.commit()
-        process.stdin.write("\n")
-        process.stdin.flush()
-        assert process.stdout.readline().split() == [str(number), str(frame.sum())]
-    process.stdin.close()
-    process.wait(10)
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for number in range(1, 6):
+            frame = frame_of((64, 48), "i4", number)
+            append(file, [frame])
+            file.commit()
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline().split() == [str(number), str(frame.sum())]
+        process.stdin.close()
     file.close()
 
 

@@ -25,9 +25,14 @@ def test_file_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
 def test_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text("old")
-    with pytest.raises(RuntimeError, match="midway"), replace_whole(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError("midway")
+
+    def fail_midway() -> None:
+        with replace_whole(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError("midway")
+
+    with pytest.raises(RuntimeError, match="midway"):
+        fail_midway()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -1,0 +1,249 @@
+"""The configuration from a TOML file: every mistake is told with its place."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from h5xs_bluesky import Beamline
+from h5xs_bluesky.errors import ConfigurationError
+
+GOOD = """
+[beamline]
+name = "test"
+
+[[detectors]]
+extension = "_SAXS"
+data_key = "saxs_image"
+model = "Pilatus 1M"
+mask = "mask.npy"
+saturation = 1000000
+[detectors.geometry]
+beam_center_px = [319.0, 588.0]
+distance_m = 0.75
+wavelength_angstrom = 1.445
+
+[[detectors]]
+extension = "_WAXS"
+data_key = "waxs_image"
+model = "home made"
+[detectors.geometry]
+shape = [40, 50]
+pixel_size_m = [172e-6, 172e-6]
+beam_center_px = [0, 0]
+distance_m = 0.375
+wavelength_angstrom = 1.445
+
+[monitors]
+incident = "em1"
+transmitted = "em2"
+relative_uncertainty = 0.002
+
+[metadata]
+buffer = {from = "start", key = "sample.buffer"}
+exposure = {from = "configuration", device = "saxs", key = "saxs_exposure"}
+energy = {from = "baseline", key = "energy_kev"}
+
+[qgrid]
+segments = [[0.01, 0.05, 0.001], [0.05, 0.25, 0.005]]
+
+[reduction]
+polarization = 0.99
+
+[selection]
+significance = 0.02
+q_range = [0.02, 0.2]
+"""
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Callable[..., Path]:
+    """Write the good file with texts exchanged."""
+    np.save(tmp_path / "mask.npy", np.zeros((1043, 981), bool))
+    np.save(tmp_path / "small.npy", np.zeros((3, 4), bool))
+    (tmp_path / "bad.poni").write_text("nothing of the kind")
+
+    def write(*changes: tuple[str, str]) -> Path:
+        text = GOOD
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        (tmp_path / "beamline.toml").write_text(text)
+        return tmp_path / "beamline.toml"
+
+    return write
+
+
+def test_good_file_becomes_a_beamline(toml: Callable[..., Path]) -> None:
+    beamline = Beamline.from_toml(toml())
+    saxs, waxs = beamline.detectors
+    assert saxs.geometry.shape == (1043, 981)
+    assert saxs.geometry.pixel_size_m == pytest.approx((172e-6, 172e-6))
+    assert saxs.geometry.poni1_m == pytest.approx(319.5 * 172e-6)
+    assert saxs.saturation == 1_000_000
+    assert (saxs.fix_scale, waxs.fix_scale) == pytest.approx((1.0, 4.0)), "solid angles"
+    assert waxs.mask.shape == (40, 50)
+    assert beamline.monitors is not None
+    assert beamline.monitors.normalizing == "em2"
+    assert beamline.monitor_uncertainty == 0.002
+    assert len(beamline.qgrid) == 80
+    assert beamline.reduction.polarization == 0.99
+    assert beamline.selection.q_range == (0.02, 0.2)
+    assert beamline.output.base == toml().parent.resolve()
+    assert set(beamline.integrators()) == {"_SAXS", "_WAXS"}
+
+
+GEOMETRY = """beam_center_px = [319.0, 588.0]
+distance_m = 0.75
+wavelength_angstrom = 1.445"""
+SEGMENTS = "segments = [[0.01, 0.05, 0.001], [0.05, 0.25, 0.005]]"
+
+MISTAKES = [
+    # what is exchanged, what the message must hold, why
+    ([("distance_m = 0.75", "distanse_m = 0.75")], ["geometry.distance_m", "'distanse_m'"],
+     "a misspelt key that is needed"),
+    ([("saturation", "saturatoin")], ["detectors[0].saturatoin", "'saturation'"],
+     "a misspelt key that is not"),
+    ([("[selection]", "[selektion]")], ["selektion", "'selection'"], "a misspelt table"),
+    ([('name = "test"', "")], ["beamline.name", "a text", "nothing"], "a missing key"),
+    ([("distance_m = 0.75", 'distance_m = "far"')], ["distance_m", "a number", "'far'"],
+     "a text for a number"),
+    ([("distance_m = 0.75", "distance_m = true")], ["distance_m", "a number", "True"],
+     "a truth for a number"),
+    ([("distance_m = 0.75", "distance_m = -1")], ["geometry", "positive distance", "-1"],
+     "a negative distance"),
+    ([("[319.0, 588.0]", "[319.0]")], ["beam_center_px", "2 numbers"], "one number for two"),
+    ([('"mask.npy"', '"gone.npy"')], ["detectors[0].mask", "gone.npy", "no file"],
+     "a file that is not there"),
+    ([('"mask.npy"', '"small.npy"')], ["mask", "(1043, 981)", "(3, 4)"], "a mask too small"),
+    ([('"mask.npy"', '"bad.poni"')], ["mask", "bad.poni"], "a mask that is none"),
+    ([('"mask.npy"', "7")], ["mask", "a file or a list", "7"], "a number for a mask"),
+    ([(GEOMETRY, 'poni = "bad.poni"')], ["geometry.poni", "bad.poni", "PONI"],
+     "a PONI that is none"),
+    ([(GEOMETRY, 'poni = "gone.poni"')], ["geometry.poni", "gone.poni", "found none"],
+     "a PONI that is not there"),
+    ([(GEOMETRY, 'poni = "bad.poni"\ndistance_m = 1')], ["distance_m", "either", "both"],
+     "two ways at once"),
+    ([("shape = [40, 50]", "")], ["geometry.shape", "'home made'"],
+     "an unknown model without shape"),
+    ([('"_WAXS"', '"_SAXS"')], ["extension", "'_SAXS'", "twice"], "one extension twice"),
+    ([('"waxs_image"', '"saxs_image"')], ["data_key", "twice"], "one field twice"),
+    ([('"_WAXS"', '"merged"')], ["'merged'", "taken"], "an extension that is taken"),
+    ([('"_WAXS"', '"a/b"')], ["'a/b'", "dataset"], "an extension that is a path"),
+    ([('extension = "_WAXS"', 'extension = "_WAXS"\nfix_scale = 0.0')], ["fix_scale", "0.0"],
+     "a scale of nothing"),
+    ([(SEGMENTS, "edges = [0.1, 0.3, 0.2]")], ["qgrid", "0.3 followed by 0.2"], "decreasing edges"),
+    ([(SEGMENTS, SEGMENTS + "\nedges = [0.1, 0.2]")], ["qgrid", "one of", "'edges'"],
+     "two q-grids"),
+    ([(SEGMENTS, "")], ["qgrid", "one of", "none"], "no q-grid"),
+    ([(SEGMENTS, "segments = [[1, 2]]")], ["qgrid.segments", "3 numbers"], "half a segment"),
+    ([(SEGMENTS, "linear = {start = 0.1, stop = 0.2}")], ["qgrid.linear.bins", "whole number"],
+     "a grid without bins"),
+    ([("0.99", "2.0")], ["polarization", "2.0"], "a polarisation beyond 1"),
+    ([("polarization = 0.99", 'estimator = "unweighted"')], ["estimator", "['weighted']"],
+     "an estimator that is not known"),
+    ([("polarization = 0.99", 'error_model = "azimuthal"')], ["error_model", "['poisson']"],
+     "an error model that is not known"),
+    ([("significance = 0.02", "significance = 2")], ["selection", "between 0 and 1"],
+     "a significance beyond 1"),
+    ([("significance = 0.02", 'method = "cormpa"')], ["method", "'cormap'?"], "a misspelt choice"),
+    ([("relative_uncertainty = 0.002", "relative_uncertainty = -1")], ["monitors", "-1"],
+     "a negative uncertainty"),
+    ([('incident = "em1"\ntransmitted = "em2"', "")], ["monitors", "neither"], "no monitor at all"),
+    ([('from = "start"', 'from = "begin"')], ["metadata.buffer.from", "'start'"],
+     "a source that is not known"),
+    ([('device = "saxs", ', "")], ["metadata.exposure.device", "configuration"],
+     "a configuration of no device"),
+    ([("[monitors]", '[output]\nwhen_full = "explode"\n[monitors]')], ["output.when_full", "pause"],
+     "a policy that is not known"),
+    ([("[monitors]", "[output]\nmax_block_s = 0\n[monitors]")], ["max_block_s", "positive"],
+     "no time at all"),
+    ([("[monitors]", '[roots]\npermanent = ["gone"]\n[monitors]')], ["roots.permanent", "gone"],
+     "a folder that is not there"),
+    ([("[beamline]", "[beamline")], ["TOML", "line 2"], "no TOML"),
+    ([("[[detectors]]", "[detectors.x]")], ["detectors", "[[detectors]]"], "a table for several"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "said", "why"), MISTAKES, ids=[row[2] for row in MISTAKES])
+def test_mistake_is_told_with_its_place(
+    toml: Callable[..., Path], changes: list[tuple[str, str]], said: list[str], why: str
+) -> None:
+    if changes[0][0] == "[[detectors]]":  # the same table cannot be opened twice
+        changes = [(GOOD[GOOD.index("[[") : GOOD.index("[monitors]")], "[detectors]\nx = 1\n")]
+    path = toml(*changes)
+    with pytest.raises(ConfigurationError) as error:
+        Beamline.from_toml(path)
+    message = str(error.value)
+    assert message.startswith(str(path)), why
+    for part in said:
+        assert part in message, why
+    assert "\n" not in message.rstrip(), "one line"
+
+
+def test_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"gone\.toml: cannot be read"):
+        Beamline.from_toml(tmp_path / "gone.toml")
+
+
+def test_masks_of_several_files_are_combined(toml: Callable[..., Path], tmp_path: Path) -> None:
+    for number in range(2):
+        mask = np.zeros((1043, 981), bool)
+        mask[number] = True
+        np.savez(tmp_path / f"{number}.npz", mask=mask)
+    beamline = Beamline.from_toml(toml(('"mask.npy"', '["0.npz", "1.npz"]')))
+    assert beamline.detectors[0].mask.sum() == 2 * 981
+
+
+def test_plain_values_come_back_through_json(toml: Callable[..., Path]) -> None:
+    beamline = Beamline.from_toml(toml())
+    again = Beamline.from_mapping(
+        json.loads(json.dumps(beamline.to_mapping())),
+        detectors=beamline.detectors,
+        qgrid=beamline.qgrid,
+        origin="a test",
+    )
+    for name in ("name", "sample_name_key", "stream", "monitors", "reduction", "selection"):
+        assert getattr(again, name) == getattr(beamline, name)
+    assert again.metadata == beamline.metadata
+    assert json.loads(json.dumps(beamline.provenance()))["qgrid"]["edges"][0] == 0.01
+
+
+@pytest.mark.parametrize(
+    ("key", "start", "name", "why"),
+    [
+        ("sample_name", {"sample_name": "water"}, "water", "the usual key"),
+        ("sample.id", {"sample": {"id": "w1"}}, "w1", "a dotted key"),
+        ("sample.id", {"sample.id": "w2"}, "w2", "a key that has a dot itself"),
+        ("sample", {"sample": {"name": "water"}}, "water", "event-model's sample document"),
+        ("sample", {"sample": "water"}, "water", "or its plain form"),
+        ("sample", {"sample": {"id": 1}}, None, "a sample without a name"),
+        ("sample_name", {}, None, "none at all"),
+        ("sample_name", {"sample_name": None}, None, "nothing"),
+        ("sample_name", {"sample_name": "  "}, None, "only blanks"),
+        ("sample_name", {"sample_name": 3}, "3", "a number"),
+    ],
+)
+def test_sample_name_is_looked_up(
+    toml: Callable[..., Path], key: str, start: dict[str, object], name: str | None, why: str
+) -> None:
+    path = toml(('name = "test"', f'name = "test"\nsample_name_key = "{key}"'))
+    assert Beamline.from_toml(path).sample_name(start) == name, why
+
+
+def test_metadata_are_found_where_the_map_says(toml: Callable[..., Path]) -> None:
+    beamline = Beamline.from_toml(toml())
+    configuration = {"saxs": {"data": {"saxs_exposure": 0.5}}}
+    documents = {
+        "start": {"sample": {"buffer": "water"}},
+        "descriptors": [{}, {"configuration": configuration}],
+        "baseline": {"energy_kev": 8.58},
+    }
+    found = {name: beamline.metadata_value(name, **documents) for name in beamline.metadata}
+    assert found == {"buffer": "water", "exposure": 0.5, "energy": 8.58}
+    empty = {"start": {}, "descriptors": [], "baseline": {}}
+    assert all(beamline.metadata_value(name, **empty) is None for name in beamline.metadata)
+    with pytest.raises(ConfigurationError, match="'temperature'"):
+        beamline.metadata_value("temperature", **empty)
