@@ -102,6 +102,7 @@ class ReducedSample:
             missing=merged.is_missing(),
             superseded=self.superseded,
             explicit=explicit,
+            relative_uncertainty=relative_uncertainty,
         )
         average = average_frames(
             merged,

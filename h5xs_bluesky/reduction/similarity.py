@@ -20,6 +20,7 @@ EXPLICIT = "explicit"
 
 _MOST_CANDIDATES = 50
 _FEWEST_BINS = 10
+_SLACK = 3 * np.sqrt(2)  # standard uncertainties of the ratio of two readings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,6 +97,7 @@ def select_frames(
     missing: NDArray[np.bool_],
     superseded: NDArray[np.bool_],
     explicit: NDArray[np.bool_] | None = None,
+    relative_uncertainty: float = 0.0,
 ) -> Selection:
     """Select the frames that agree.
 
@@ -105,8 +107,10 @@ def select_frames(
     known (Franke et al., Nature Methods 12 (2015) 419; freesas). Probabilities are corrected for
     the number of comparisons (Holm).
 
-    The noise of the monitor shifts all bins of a curve together and counts as disagreement: it
-    has to be small against the relative counting error of a bin, or frames that agree are
+    The noise of the monitor shifts all bins of a curve together. Before two curves are compared,
+    one is therefore scaled to the other by least squares, but by no more than three standard
+    uncertainties of the ratio of two readings. Noise that the uncertainty does not tell counts as
+    disagreement: where it is not small against the counting error of a bin, frames that agree are
     rejected.
 
     Parameters
@@ -123,6 +127,8 @@ def select_frames(
         (n,): frames that are out from the beginning.
     explicit
         (n,): the user's own choice, instead of the statistics. A missing frame stays out.
+    relative_uncertainty
+        Standard uncertainty of one monitor reading, relative to it.
 
     Raises
     ------
@@ -144,13 +150,13 @@ def select_frames(
         _limit_transmission(reason, trans, options, out=missing)
     reason[missing] = MISSING
     if explicit is None and options.method == "cormap":
-        shapes = _comparable(curves[:, 0], q, trans, options)
+        shapes = _comparable(curves, q, trans, options)
+        slack = 0.0 if trans is None else _SLACK * relative_uncertainty
         left = np.flatnonzero(reason == KEPT)
         if len(left) > 1:
-            reference = _reference(shapes, left, options.significance)
-            for frame in left:
-                if frame != reference:
-                    longest[frame], p_value[frame] = _agreement(shapes[frame], shapes[reference])
+            reference = _reference(shapes, left, options.significance, slack)
+            for frame in left[left != reference]:
+                longest[frame], p_value[frame] = _agreement(shapes[frame], shapes[reference], slack)
             compared = left[left != reference]
             rejected = holm(p_value[compared], options.significance)
             reason[compared[rejected]] = CORMAP
@@ -228,42 +234,51 @@ def _limit_transmission(
 
 
 def _comparable(
-    intensity: NDArray[np.float64],
+    curves: NDArray[np.float64],
     q: NDArray[np.float64],
     trans: NDArray[np.float64] | None,
     options: SelectionOptions,
 ) -> NDArray[np.float64]:
-    """Give the curves (n, bins) on one scale, in the range where they are compared."""
+    """Give the curves (n, 2, bins) on one scale, in the range where they are compared."""
     if options.q_range is not None:
         low, high = options.q_range
-        intensity = intensity[:, (q >= low) & (q <= high)]
-    return intensity if trans is None else intensity / np.where(trans > 0, trans, np.nan)[:, None]
+        curves = curves[..., (q >= low) & (q <= high)]
+    return curves if trans is None else curves / np.where(trans > 0, trans, np.nan)[:, None, None]
 
 
-def _reference(shapes: NDArray[np.float64], left: NDArray[np.intp], significance: float) -> int:
+def _reference(
+    shapes: NDArray[np.float64], left: NDArray[np.intp], significance: float, slack: float
+) -> int:
     spread = np.unique(np.linspace(0, len(left) - 1, _MOST_CANDIDATES).round().astype(int))
     candidates = left[spread]
     pairs = len(candidates) * (len(candidates) - 1) / 2
     agreeing = np.zeros(len(candidates), dtype=int)
     for i, first in enumerate(candidates):
         for j in range(i):
-            _, p = _agreement(shapes[first], shapes[candidates[j]])
+            _, p = _agreement(shapes[first], shapes[candidates[j]], slack)
             if np.isnan(p) or p > significance / pairs:
                 agreeing[i] += 1
                 agreeing[j] += 1
     return int(candidates[np.argmax(agreeing)])
 
 
-def _agreement(first: NDArray[np.float64], second: NDArray[np.float64]) -> tuple[int, float]:
+def _agreement(
+    first: NDArray[np.float64], second: NDArray[np.float64], slack: float
+) -> tuple[int, float]:
     """Give the longest run of one sign and its probability; NaN if there is too little to compare.
 
-    Bins without pixels, or in which neither frame counted anything, say nothing.
+    Bins without pixels, or in which neither frame counted anything, say nothing. The curves
+    (2, bins) may differ by a factor of up to 1 ± slack.
     """
     from freesas.cormap import measure_longest
 
-    usable = np.isfinite(first) & np.isfinite(second) & ((first != 0) | (second != 0))
+    usable = np.isfinite(first[0]) & np.isfinite(second[0]) & ((first[0] != 0) | (second[0] != 0))
     bins = int(usable.sum())
     if bins < _FEWEST_BINS:
         return 0, np.nan
-    longest = int(measure_longest(np.ascontiguousarray(second[usable] - first[usable])))
+    (one, sigma_one), (other, sigma_other) = first[:, usable], second[:, usable]
+    weight = 1 / (sigma_one**2 + sigma_other**2)
+    scale = np.sum(weight * one * other) / np.sum(weight * one**2)
+    difference = other - np.clip(scale, 1 - slack, 1 + slack) * one
+    longest = int(measure_longest(np.ascontiguousarray(difference)))
     return longest, run_probability(bins, longest)

@@ -195,3 +195,30 @@ def test_holm_stops_at_the_first_that_passes() -> None:
 def test_impossible_options_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(ReductionError, match="expected"):
         SelectionOptions(**values)
+
+
+def test_noise_of_the_monitor_rejects_nothing_when_its_uncertainty_is_told() -> None:
+    """At 10⁵ counts a bin, 0.3 % of noise would otherwise reject frames of 9 series in 10."""
+    lost = {0.0: 0, 0.003: 0}
+    for seed in range(60):
+        data = curves(10, seed=seed, level=1e5)
+        trans = np.random.default_rng(seed).normal(1, 0.003, len(data))
+        for told in lost:
+            found = select(data, trans=trans, relative_uncertainty=told)
+            lost[told] += not found.kept.all()
+    assert lost[0.0] > 30
+    assert lost[0.003] <= 2
+
+
+def test_change_of_intensity_beyond_the_monitors_uncertainty_is_still_seen() -> None:
+    data = curves(6, level=1e5)
+    data[4] *= 1.05
+    found = select(data, trans=np.ones(6), relative_uncertainty=0.003)
+    assert found.reason[4] == "cormap"
+    assert found.kept.sum() == 5
+
+
+def test_damage_is_seen_whatever_the_monitors_uncertainty() -> None:
+    data = curves(6, level=1e4)
+    data[5, 0] *= 1 + 0.3 * np.exp(-20 * Q)
+    assert not select(data, trans=np.ones(6), relative_uncertainty=0.02).kept[5]
