@@ -31,12 +31,16 @@ def finish_run(experiment: Path, writer: RawWriter, reducer: RunReducer) -> None
     status = reducer.status
     beamline = reducer.configuration.beamline
     try:
+        name = _buffer_name(writer.contents, beamline)
+        if name is not None:
+            writer.metadata[schema.BUFFER] = name
         if reducer.file is None:
             expected = sorted(beamline.data_keys)
             status.warn(f"no frames of {expected} in stream {beamline.stream!r}: nothing to reduce")
         else:
-            _finish_processed(experiment, writer, reducer)
-    except (H5xsError, OSError) as error:
+            _finish_processed(experiment, writer, reducer, buffer=name)
+    except Exception as error:
+        logger.exception("Run %s could not be finished", status.uid[:8])
         status.fail(f"{type(error).__name__}: {error}")
     finally:
         writer.publish()
@@ -45,7 +49,9 @@ def finish_run(experiment: Path, writer: RawWriter, reducer: RunReducer) -> None
         writer.folder.close()
 
 
-def _finish_processed(experiment: Path, writer: RawWriter, reducer: RunReducer) -> None:
+def _finish_processed(
+    experiment: Path, writer: RawWriter, reducer: RunReducer, *, buffer: str | None
+) -> None:
     beamline, status = reducer.configuration.beamline, reducer.status
     path = writer.folder.path / schema.PROCESSED_FILE
     reducer.close()
@@ -59,12 +65,10 @@ def _finish_processed(experiment: Path, writer: RawWriter, reducer: RunReducer) 
     )
     configuration = beamline.provenance()
     write_processed(path, sample, configuration=configuration)
-    name = _buffer_name(writer.contents, beamline)
-    if name is not None:
-        writer.metadata[schema.BUFFER] = name
-        found = find_buffer(experiment, name, but=writer.folder.sample)
+    if buffer is not None:
+        found = find_buffer(experiment, buffer, but=writer.folder.sample)
         if found is None:
-            status.warn(f"its buffer {name!r} is not averaged yet: it is subtracted once it is")
+            status.warn(f"its buffer {buffer!r} is not averaged yet: it is subtracted once it is")
         else:
             sample = sample.subtracted(
                 found[1], name=found[0], normalize=beamline.monitors is not None

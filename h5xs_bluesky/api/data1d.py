@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from h5xs_bluesky.api.axes import prepare_axes
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.replace import replace_whole
 
@@ -82,8 +83,6 @@ class Data1d:
         -------
         Axes
         """
-        from h5xs_bluesky.api.plotting import prepare_axes
-
         axes = prepare_axes(ax, fontsize=fontsize)
         style = {"label": self.label, "lw": 1.0, "elinewidth": 0.5, **style}
         axes.errorbar(self.qgrid, self.data * scale, self.err * scale, **style)

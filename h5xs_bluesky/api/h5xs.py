@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.averaging import average_samples
+from h5xs_bluesky.api.axes import prepare_axes
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.data2d import Data2d
 from h5xs_bluesky.api.raw import frame_number, read_patterns
@@ -385,7 +386,7 @@ class h5xs:  # noqa: N801 - the ancestor's name
         name = self._source.resolve(sn)
         with self._source.reading():
             self._memory.load(name)
-        axes = plotting.prepare_axes(ax, fontsize=fontsize)
+        axes = prepare_axes(ax, fontsize=fontsize)
         axes.set_title(name, fontsize=fontsize)
         if show_subtracted:
             plotting.plot_subtraction(axes, self._memory, name, whole=show_subtraction)

@@ -2,36 +2,22 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.api.axes import I_LABEL
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.workspace import Workspace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Q_LABEL = "q (Å⁻¹)"
-I_LABEL = "I (counts per relative solid angle)"
 _KEPT = "#21918c"  # the middle of viridis
 _NOT_SELECTED = "not selected"
 _LEGEND_LINE = 0.08  # of the axes' height
 _MOST_LISTED = 6  # frames that the legend lists one by one
-
-
-def prepare_axes(ax: "Axes | None", *, fontsize: Any = "large") -> "Axes":
-    """Give axes, new ones if there are none: logarithmic, labelled with quantities and units."""
-    if ax is None:
-        from matplotlib import pyplot as plt
-
-        _, ax = plt.subplots(layout="constrained")
-    ax.set_xscale("log")
-    ax.set_yscale("log")
-    ax.set_xlabel(Q_LABEL, fontsize=fontsize)
-    ax.set_ylabel(I_LABEL, fontsize=fontsize)
-    return ax
 
 
 def plot_frames(
