@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from h5xs_bluesky.reduction.detector import Detector
     from h5xs_bluesky.reduction.qgrid import QGrid
 
-__version__ = "0.1.0"
-
 __all__ = ["Beamline", "Data1d", "Data2d", "Detector", "QGrid", "h5xs"]
 
 _HOME = {
@@ -29,6 +27,10 @@ _HOME = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version(__name__)
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

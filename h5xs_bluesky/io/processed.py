@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-import h5xs_bluesky
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError
 from h5xs_bluesky.io.frames import LIBVER, refresh
@@ -166,7 +166,7 @@ def _write_provenance(group: h5py.Group, configuration: Mapping[str, Any]) -> No
     texts = {
         "NX_class": "NXprocess",
         schema.PROGRAM: "h5xs_bluesky",
-        schema.VERSION: h5xs_bluesky.__version__,
+        schema.VERSION: version("h5xs_bluesky"),
         schema.DATE: datetime.now(UTC).isoformat(timespec="seconds"),
     }
     for key, text in texts.items():
