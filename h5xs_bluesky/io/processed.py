@@ -15,7 +15,7 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError
 from h5xs_bluesky.io.frames import LIBVER, refresh
 from h5xs_bluesky.io.links import follow, refuse_outside
-from h5xs_bluesky.io.replace import replace_whole
+from h5xs_bluesky.io.replace import replace_whole, temporary_beside
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.average import Average
 from h5xs_bluesky.reduction.merge import merge_detectors
@@ -28,7 +28,7 @@ _ROWS = 64  # of a chunk of curves
 class LiveProcessedFile:
     """Per-frame curves of a run that is going on, visible to other processes row by row.
 
-    The layout is complete before the first row; afterwards rows are only appended.
+    The layout is complete before the file gets its name; afterwards rows are only appended.
 
     Parameters
     ----------
@@ -52,7 +52,8 @@ class LiveProcessedFile:
     ) -> None:
         self.extensions = tuple(extensions)
         self.rows = 0
-        self._file = h5py.File(path, "x", libver=LIBVER)
+        temporary = temporary_beside(path)
+        self._file = h5py.File(temporary, "x", libver=LIBVER)
         processed = self._file.create_group(schema.PROCESSED)
         reduction = self._file.create_group(schema.REDUCTION)
         self._curves = {
@@ -67,6 +68,8 @@ class LiveProcessedFile:
         }
         _write_provenance(reduction, configuration)
         self._file.swmr_mode = True
+        self._file.flush()
+        temporary.rename(path)
 
     def append(
         self, frame: Mapping[str, Accumulators], *, transmitted: float, incident: float

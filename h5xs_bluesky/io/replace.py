@@ -27,7 +27,7 @@ def replace_whole(path: Path) -> Iterator[Path]:
     Path
         Where to write: in the same folder, with the same suffix.
     """
-    temporary = _temporary_beside(path)
+    temporary = _new_file_beside(path)
     try:
         yield temporary
         _take_access(path, temporary)
@@ -39,8 +39,13 @@ def replace_whole(path: Path) -> Iterator[Path]:
         raise
 
 
-def _temporary_beside(path: Path) -> Path:
-    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+def temporary_beside(path: Path) -> Path:
+    """Give a name in the same folder that nobody uses, and that a repair knows as a leftover."""
+    return path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+
+
+def _new_file_beside(path: Path) -> Path:
+    temporary = temporary_beside(path)
     os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
     return temporary
 

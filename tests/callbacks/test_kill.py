@@ -59,7 +59,7 @@ def kill_a_writer(folder: Path, *, after_s: float) -> int:
 
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_acknowledged_frames_survive(tmp_path: Path, seed: int) -> None:
-    acknowledged = kill_a_writer(tmp_path, after_s=random.Random(seed).uniform(0.02, 1.2))
+    acknowledged = kill_a_writer(tmp_path, after_s=random.Random(seed).uniform(0.02, 1.8))
     repaired = repair_experiment(tmp_path)
     if not repaired:
         assert acknowledged == 0
