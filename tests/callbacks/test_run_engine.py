@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky.plans import count
+from bluesky.utils import RunEngineInterrupted
 from small_beamline import SAXS, WAXS, small_beamline, small_frames
 from small_devices import Source
 
@@ -208,3 +209,59 @@ def test_callback_holds_the_run_engine_for_little_more_than_the_copy(tmp_path: P
     assert live.wait(30)
     live.close()
     assert np.median(took) < 0.02
+
+
+def test_frames_taken_again_after_pause_and_resume_supersede_the_first(
+    run_engine: RunEngine, tmp_path: Path
+) -> None:
+    """The RunEngine goes back to the checkpoint: the event before the pause comes twice."""
+    frames = small_frames(4)
+    detectors = devices(frames)
+
+    @bpp.run_decorator(md={"sample_name": "water"})
+    def plan() -> Any:
+        yield from bps.checkpoint()
+        yield from bps.trigger_and_read(detectors)
+        yield from bps.checkpoint()
+        yield from bps.trigger_and_read(detectors)
+        yield from bps.pause()
+        yield from bps.checkpoint()
+        yield from bps.trigger_and_read(detectors)
+
+    live = LiveReduction(small_beamline(), tmp_path)
+    run_engine.subscribe(live)
+    with pytest.raises(RunEngineInterrupted):
+        run_engine(plan())
+    run_engine.resume()
+    assert live.wait(30)
+    live.close()
+    with h5py.File(tmp_path / "experiment.h5") as file:
+        assert file["water/primary/seq_num"][()].tolist() == [1, 2, 2, 3]
+        assert file["water/primary/superseded"][()].tolist() == [False, True, False, False]
+        sent = [frame[SAXS] for frame in frames]
+        assert np.array_equal(file[f"water/primary/data/{SAXS}"][()], sent)
+        assert not file["water/processed"].attrs["selected"][1]
+
+
+@pytest.mark.parametrize("end", ["abort", "halt", "stop"])
+def test_interrupted_run_is_closed_with_what_it_has(
+    run_engine: RunEngine, tmp_path: Path, end: str
+) -> None:
+    def plan() -> Any:
+        yield from bps.open_run(md={"sample_name": "water"})
+        detectors = devices(small_frames(2))
+        yield from bps.trigger_and_read(detectors)
+        yield from bps.trigger_and_read(detectors)
+        yield from bps.pause()
+
+    live = LiveReduction(small_beamline(), tmp_path)
+    run_engine.subscribe(live)
+    with pytest.raises(RunEngineInterrupted):
+        run_engine(plan())
+    getattr(run_engine, end)()
+    assert live.wait(30)
+    assert live.status()["runs"][0]["finished"]
+    live.close()
+    with h5py.File(tmp_path / "experiment.h5") as file:
+        assert file[f"water/primary/data/{SAXS}"].shape[0] == 2
+        assert "averaged" in file["water/processed"]
