@@ -34,8 +34,8 @@ class Beamline:
         The stream whose frames are reduced.
     output, roots, detectors, monitors, metadata, qgrid, reduction, selection
         As their classes say. Without `monitors` exposures are taken as equal. `metadata` maps
-        names to their sources: ``exposure``, ``energy`` and ``buffer`` are used by the program,
-        every other is a line of the exported header.
+        names to their sources: ``exposure``, ``energy`` and ``buffer`` have fixed meanings (the
+        buffer is subtracted), every other is a line of the exported header.
     """
 
     name: str
