@@ -116,6 +116,14 @@ def take(name: str, doc: Document, data_keys: Collection[str], compress: Compres
     return {**snapshot(rest), "data": data}
 
 
+def carries_frames(name: str, doc: Document, data_keys: Collection[str]) -> bool:
+    """Whether a document brings pixels, of which ours may be the only copy."""
+    if name not in ("event", "event_page"):
+        return False
+    data = doc.get("data", {})
+    return any(_are_frames(value, claimed=field in data_keys) for field, value in data.items())
+
+
 def frames_in(value: Any, *, claimed: bool) -> NDArray[Any] | None:
     """Copy the frames in an event's value as (k, H, W); None where it holds no frames.
 
@@ -129,10 +137,16 @@ def frames_in(value: Any, *, claimed: bool) -> NDArray[Any] | None:
     """
     if isinstance(value, list) and claimed:
         value = np.asarray(value)
-    if not isinstance(value, np.ndarray) or value.ndim < 2 or value.dtype.kind not in "iuf":
+    if not _are_frames(value, claimed=claimed):
         return None
+    return np.array(value, order="C", copy=True).reshape(-1, *value.shape[-2:])
+
+
+def _are_frames(value: Any, *, claimed: bool) -> bool:
+    if isinstance(value, list):
+        return claimed
+    if not isinstance(value, np.ndarray) or value.ndim < 2 or value.dtype.kind not in "iuf":
+        return False
     height, width = value.shape[-2:]
     large = height * width >= _LEAST_PIXELS and min(height, width) >= _LEAST_SIDE
-    if value.size == 0 or not (claimed or large):
-        return None
-    return np.array(value, order="C", copy=True).reshape(-1, height, width)
+    return value.size > 0 and (claimed or large)

@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from h5xs_bluesky.callbacks.documents import Document, FrameStack, RunIndex, events_of, take
+from h5xs_bluesky.callbacks.documents import (
+    Document,
+    FrameStack,
+    RunIndex,
+    carries_frames,
+    events_of,
+    take,
+)
 from h5xs_bluesky.callbacks.pipeline import Pipeline
 from h5xs_bluesky.callbacks.room import Room
 from h5xs_bluesky.callbacks.status import RunStatus, StatusTicker
@@ -90,6 +97,9 @@ class LiveReduction:
 
     def __call__(self, name: str, doc: Document) -> None:
         """Take a document; see the class for what may be raised."""
+        if self._closed:
+            self._refuse_closed(name, doc)
+            return
         try:
             with self._lock:
                 for each_name, each in events_of(name, doc):
@@ -97,11 +107,11 @@ class LiveReduction:
         except FramesNotSavedError:
             raise
         except Exception as error:
-            if name in ("event", "event_page"):
+            logger.exception("A %s document could not be taken over", name)
+            if carries_frames(name, doc, self._pipeline.data_keys):
                 raise FramesNotSavedError(
                     f"an {name} could not be taken over: {type(error).__name__}: {error}"
                 ) from error
-            logger.exception("A %s document could not be taken over", name)
 
     def status(self) -> dict[str, Any]:
         """Give the counters of all runs together, and under ``runs`` those of each.
@@ -148,10 +158,9 @@ class LiveReduction:
         if run is None:
             logger.warning("A %s document of a run whose start was not seen is left alone", name)
             return
-        if self._closed:
-            raise FramesNotSavedError(f"a {name} document came after close()")
-        if run.lost_reason:
-            self._raise_lost(run, name)
+        if run.lost_reason and carries_frames(name, doc, self._pipeline.data_keys):
+            run.lost_told = True
+            raise FramesNotSavedError(run.lost_reason)
         taken = take(name, doc, self._pipeline.data_keys, self._compress)
         frames, size = _frames_and_bytes(taken)
         run.count(received=frames)
@@ -159,6 +168,9 @@ class LiveReduction:
             self._wait_for_room(run, size, frames)
         run.count(queue=frames)
         self._pipeline.put(run, name, taken, size)
+        if run.lost_reason and not run.lost_told:  # the scan has to know, though too late
+            run.lost_told = True
+            raise FramesNotSavedError(run.lost_reason)
 
     def _run(self, uid: str | None, name: str) -> RunStatus | None:
         if uid is not None and name == "start":
@@ -167,13 +179,10 @@ class LiveReduction:
                 del self._runs[old]
         return self._runs.get(uid or "")
 
-    def _raise_lost(self, run: RunStatus, name: str) -> None:
-        """Tell the scan that frames were not written: at once, and at each further event."""
-        if name.startswith("event") or not run.lost_told:
-            run.lost_told = True
-            if name != "stop":
-                raise FramesNotSavedError(run.lost_reason)
-            logger.error("Run %s: %s", run.uid[:8], run.lost_reason)
+    def _refuse_closed(self, name: str, doc: Document) -> None:
+        if carries_frames(name, doc, self._pipeline.data_keys):
+            raise FramesNotSavedError(f"an {name} with frames came after close()")
+        logger.warning("A %s document came after close() and is left alone", name)
 
     def _wait_for_room(self, run: RunStatus, size: int, frames: int) -> None:
         """Wait for memory, at most the configured time, then do what the configuration says."""

@@ -506,3 +506,62 @@ def test_event_with_another_number_of_frames_is_told_and_has_no_curves(tmp_path:
         assert data.parent["position"][()].tolist() == [0, 1, -1, -1, -1, 4, 5]
     assert np.isnan(curves).all(axis=(1, 2)).tolist() == [False, False, True, True, False, False]
     assert "expected 2 frames" in " ".join(status["runs"][0]["errors"])
+
+
+def test_after_close_only_frames_are_refused(tmp_path: Path) -> None:
+    live = LiveReduction(small_beamline(), tmp_path)
+    live.close()
+    documents = run_documents(small_frames(1))
+    send(live, [pair for pair in documents if pair[0] != "event"])
+    (event,) = [pair for pair in documents if pair[0] == "event"]
+    with pytest.raises(FramesNotSavedError, match="after close"):
+        live(*event)
+    assert live.wait(1)
+
+
+def test_loss_is_told_at_the_stop_when_no_event_came_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the run is closed all the same."""
+    from h5xs_bluesky.io.frames import FrameFile
+
+    monkeypatch.setattr(FrameFile, "commit", _Broken(OSError(28, "No space left on device")))
+    live = LiveReduction(small_beamline(), tmp_path)
+    documents = run_documents(small_frames(1))
+    send(live, documents[:-1])
+    assert live.wait(30)
+    with pytest.raises(FramesNotSavedError, match="No space left"):
+        live(*documents[-1])
+    assert live.wait(30)
+    assert live.status()["runs"][0]["finished"]
+    live.close()
+
+
+def test_event_without_frames_is_taken_also_when_frames_were_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from h5xs_bluesky.io.frames import FrameFile
+
+    monkeypatch.setattr(FrameFile, "commit", _Broken(OSError(28, "No space left on device")))
+    live = LiveReduction(small_beamline(), tmp_path)
+    documents = run_documents([*small_frames(2), {"temperature": 20.0}])
+    send(live, documents[:3])
+    assert live.wait(30)
+    with pytest.raises(FramesNotSavedError):
+        live(*documents[3])
+    send(live, documents[4:])
+    assert live.wait(30)
+    live.close()
+
+
+def test_document_that_makes_no_sense_does_not_reach_the_scan(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    live = LiveReduction(small_beamline(), tmp_path)
+    send(live, run_documents(small_frames(1))[:2])
+    live("descriptor", {"uid": "x"})
+    live("event", {"no": "data"})
+    live("nonsense", {})
+    assert live.wait(30)
+    live.close()
+    assert "left alone" in caplog.text
