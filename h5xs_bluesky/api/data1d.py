@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from h5xs_bluesky.api.axes import prepare_axes
+from h5xs_bluesky.api.axes import plain_ticks, prepare_axes
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.replace import replace_whole
 
@@ -89,6 +89,7 @@ class Data1d:
         for overlap in self.overlaps:
             axes.plot(overlap["q_overlap"], overlap["raw_data1"] * scale, "v")
             axes.plot(overlap["q_overlap"], overlap["raw_data2"] * scale, "^")
+        plain_ticks(axes)
         axes.legend(loc="upper right", frameon=False)
         return axes
 

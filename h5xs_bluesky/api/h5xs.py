@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.averaging import average_samples
-from h5xs_bluesky.api.axes import prepare_axes
+from h5xs_bluesky.api.axes import plain_ticks, prepare_axes
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.data2d import Data2d
 from h5xs_bluesky.api.raw import frame_number, read_patterns
@@ -390,8 +390,9 @@ class h5xs:  # noqa: N801 - the ancestor's name
         axes.set_title(name, fontsize=fontsize)
         if show_subtracted:
             plotting.plot_subtraction(axes, self._memory, name, whole=show_subtraction)
-            return axes
-        plotting.plot_sample(axes, self._memory, name, offset=offset, overlap=show_overlap)
+        else:
+            plotting.plot_sample(axes, self._memory, name, offset=offset, overlap=show_overlap)
+        plain_ticks(axes)
         return axes
 
     def _save_at_once(self, name: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.api.axes import Q_LABEL
+from h5xs_bluesky.api.axes import Q_LABEL, plain_ticks
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.data2d import Data2d
 from h5xs_bluesky.api.h5xs import h5xs
@@ -31,7 +31,6 @@ _REJECTED = {"cormap": "#d1495b", "transmission": "#e59500"}
 _OTHER = "#7f7f7f"
 _WHY = {"cormap": "shape differs", "transmission": "beam differs"}
 _SAMPLE, _BUFFER, _SUBTRACTED = "#1f4e79", "#d08c2e", "#8b1e3f"
-_MANY_DECADES = 3e3
 _STYLE: Any = {
     "axes.grid": True,
     "axes.labelsize": 10,
@@ -139,7 +138,7 @@ def draw_frames(ax: "Axes", findings: Findings) -> None:
     ax.set_xlabel(Q_LABEL)
     ax.set_ylabel(_I_LABEL)
     _set_limits(ax, average)
-    _plain_ticks(ax)
+    plain_ticks(ax)
     ax.legend(handles=_frame_handles(reasons), loc="best")
 
 
@@ -153,7 +152,7 @@ def draw_ratios(ax: "Axes", findings: Findings) -> None:
         )
     ax.axhline(1, color="black", lw=0.9, ls="--")
     ax.set_ylim(0.5, 1.6)
-    _plain_ticks(ax)
+    plain_ticks(ax)
     ax.set_xlabel(Q_LABEL)
     ax.set_ylabel("I / average")
 
@@ -172,7 +171,7 @@ def _average_figure(findings: Findings) -> "Figure":
     ):
         lower.loglog(curve.qgrid, 100 * curve.err / curve.data, color=colour, label=label)
     lower.set_xlabel(Q_LABEL)
-    _plain_ticks(lower)
+    plain_ticks(lower)
     lower.set_ylabel(f"σ / I of {name!r} (%)")
     lower.legend()
     return figure
@@ -187,7 +186,7 @@ def draw_averages(ax: "Axes", findings: Findings) -> None:
         label = f"{name}: {kept} of {len(reduced.superseded)} frames"
         draw_band(ax, curve, colour=colour, label=label, sigmas=3)
     ax.set_title("Averages of the frames kept, with ± 3 σ")
-    _plain_ticks(ax)
+    plain_ticks(ax)
     ax.set_xlabel(Q_LABEL)
     ax.set_ylabel(_I_LABEL)
     ax.legend()
@@ -217,7 +216,7 @@ def draw_subtraction(ax: "Axes", findings: Findings) -> None:
     largest = float(curve.data[shown].max())
     ax.set_ylim(largest * 2e-4, largest * 3)
     ax.set_xlim(float(curve.qgrid[shown].min()) * 0.9, float(curve.qgrid[shown].max()) * 1.1)
-    _plain_ticks(ax)
+    plain_ticks(ax)
     ax.set_title(f"{findings.sample!r} minus {findings.buffer!r}, ± σ")
     ax.set_xlabel(Q_LABEL)
     ax.set_ylabel(_I_LABEL)
@@ -342,18 +341,3 @@ def _significant(curve: Data1d) -> NDArray[np.bool_]:
     last = strong.max() if strong.size else known.max(initial=0)
     shown: NDArray[np.bool_] = (np.arange(len(curve.data)) <= last) & (curve.data > 0)
     return shown
-
-
-def _plain_ticks(ax: "Axes") -> None:
-    """Label 1, 2 and 5 of each decade as plain numbers; whole decades only where there are many."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    for axis, scale, (low, high) in (
-        (ax.xaxis, ax.get_xscale(), ax.get_xlim()),
-        (ax.yaxis, ax.get_yscale(), ax.get_ylim()),
-    ):
-        if scale == "log":
-            wide = high / low > _MANY_DECADES
-            axis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.set_minor_formatter(NullFormatter())

@@ -109,7 +109,10 @@ class Table:
         return value
 
     def table(self, key: str) -> "Table":
-        """Give a table in this one, empty where there is none."""
+        """Give a table in this one, empty where there is none, unless one has a similar name."""
+        near = difflib.get_close_matches(key, self._values, n=1, cutoff=0.8)
+        if key not in self._values and near:
+            raise self.error(near[0], f"expected a known table, found another; is it {key!r}?")
         return Table(self.get(key, dict, {}), file=self.file, name=self._place(key))
 
     def tables(self, key: str) -> list["Table"]:

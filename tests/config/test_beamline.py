@@ -107,6 +107,7 @@ MISTAKES = [
     ([("saturation", "saturatoin")], ["detectors[0].saturatoin", "'saturation'"],
      "a misspelt key that is not"),
     ([("[selection]", "[selektion]")], ["selektion", "'selection'"], "a misspelt table"),
+    ([("[beamline]", "[beamlin]")], ["beamlin", "'beamline'"], "a misspelt table that is needed"),
     ([('name = "test"', "")], ["beamline.name", "a text", "nothing"], "a missing key"),
     ([("distance_m = 0.75", 'distance_m = "far"')], ["distance_m", "a number", "'far'"],
      "a text for a number"),
