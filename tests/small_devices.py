@@ -17,8 +17,9 @@ class Source:
 
     def __init__(self, name: str, values: Iterable[Any]) -> None:
         self.name = name
-        self._values: Iterator[Any] = iter(values)
-        self._buffer: Any = None
+        first, *rest = values
+        self._values: Iterator[Any] = iter([first, *rest])
+        self._buffer: Any = np.array(first) if isinstance(first, np.ndarray) else first
 
     def trigger(self) -> Any:
         from ophyd.sim import NullStatus
@@ -34,7 +35,8 @@ class Source:
         return {self.name: {"value": self._buffer, "timestamp": time.time()}}
 
     def describe(self) -> dict[str, Any]:
-        key: dict[str, Any] = {"source": "test", "dtype": "number", "shape": []}
+        kind = "string" if isinstance(self._buffer, str) else "number"
+        key: dict[str, Any] = {"source": "test", "dtype": kind, "shape": []}
         if isinstance(self._buffer, np.ndarray):
             key |= {"dtype": "array", "shape": list(self._buffer.shape)}
         return {self.name: key}

@@ -1,6 +1,7 @@
 """Geometries from files: PONI, as pyFAI writes it."""
 
 from pathlib import Path
+from typing import Any
 
 from h5xs_bluesky.errors import FileFormatError, H5xsError
 from h5xs_bluesky.reduction.geometry import Geometry
@@ -29,42 +30,47 @@ def read_poni(path: Path, *, shape: tuple[int, int] | None = None) -> Geometry:
         raise FileFormatError(f"{path}: expected a PONI file, found none")
     try:
         poni = PoniFile(str(path))
-        detector = poni.detector
-        known = detector.max_shape if detector is not None else None
         values = [poni.dist, poni.poni1, poni.poni2, poni.rot1, poni.rot2, poni.rot3]
     except Exception as error:
         raise FileFormatError(f"{path}: expected a PONI file, found an error: {error}") from error
-    if detector is None or any(value is None for value in values):
+    if poni.detector is None or any(value is None for value in values):
         raise FileFormatError(
             f"{path}: expected a PONI file with detector and position, found none"
         )
     if poni.wavelength is None:
         raise FileFormatError(f"{path}: expected a wavelength, found none: add it to the file")
-    if detector.orientation not in (0, _ORIENTATION):
+    if poni.detector.orientation not in (0, _ORIENTATION):
         raise FileFormatError(
             f"{path}: expected a detector of orientation {_ORIENTATION}, found "
-            f"{int(detector.orientation)}: calibrate again with orientation {_ORIENTATION}"
-        )
-    shape = shape if known is None else (int(known[0]), int(known[1]))
-    if shape is None:
-        raise FileFormatError(
-            f"{path}: expected a detector of known size, found {detector.name!r}: "
-            "give the shape beside the file"
+            f"{int(poni.detector.orientation)}: calibrate again with orientation {_ORIENTATION}"
         )
     try:
-        return Geometry(
-            shape=shape,
-            pixel_size_m=(float(detector.pixel1), float(detector.pixel2)),
-            distance_m=float(poni.dist),
-            poni1_m=float(poni.poni1),
-            poni2_m=float(poni.poni2),
-            rot1_rad=float(poni.rot1),
-            rot2_rad=float(poni.rot2),
-            rot3_rad=float(poni.rot3),
-            wavelength_m=float(poni.wavelength),
-        )
+        return _geometry(poni, shape)
     except (H5xsError, TypeError) as error:
         raise FileFormatError(f"{path}: {error}") from error
+
+
+def _geometry(poni: Any, shape: tuple[int, int] | None) -> Geometry:
+    detector = poni.detector
+    known = detector.max_shape
+    if known is not None:
+        shape = int(known[0]), int(known[1])
+    if shape is None:
+        raise FileFormatError(
+            f"expected a detector of known size, found {detector.name!r}: "
+            "give the shape beside the file"
+        )
+    return Geometry(
+        shape=shape,
+        pixel_size_m=(float(detector.pixel1), float(detector.pixel2)),
+        distance_m=float(poni.dist),
+        poni1_m=float(poni.poni1),
+        poni2_m=float(poni.poni2),
+        rot1_rad=float(poni.rot1),
+        rot2_rad=float(poni.rot2),
+        rot3_rad=float(poni.rot3),
+        wavelength_m=float(poni.wavelength),
+    )
 
 
 def detector_by_name(model: str) -> tuple[tuple[int, int], tuple[float, float]] | None:

@@ -155,11 +155,10 @@ def select_frames(
         left = np.flatnonzero(reason == KEPT)
         if len(left) > 1:
             reference = _reference(shapes, left, options.significance, slack)
-            for frame in left[left != reference]:
-                longest[frame], p_value[frame] = _agreement(shapes[frame], shapes[reference], slack)
             compared = left[left != reference]
-            rejected = holm(p_value[compared], options.significance)
-            reason[compared[rejected]] = CORMAP
+            for frame in compared:
+                longest[frame], p_value[frame] = _agreement(shapes[frame], shapes[reference], slack)
+            reason[compared[holm(p_value[compared], options.significance)]] = CORMAP
     return Selection(
         kept=np.asarray(reason == KEPT, dtype=bool),
         reference=reference,

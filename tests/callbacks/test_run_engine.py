@@ -21,6 +21,7 @@ from small_beamline import SAXS, WAXS, small_beamline, small_frames
 from small_devices import Source
 
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
+from h5xs_bluesky.config import MetadataSource
 from h5xs_bluesky.errors import FramesNotSavedError
 
 
@@ -265,3 +266,22 @@ def test_interrupted_run_is_closed_with_what_it_has(
     with h5py.File(tmp_path / "experiment.h5") as file:
         assert file[f"water/primary/data/{SAXS}"].shape[0] == 2
         assert "averaged" in file["water/processed"]
+
+
+def test_baseline_is_a_stream_of_its_own_and_may_name_the_buffer(
+    run_engine: RunEngine, tmp_path: Path
+) -> None:
+    metadata = {"buffer": MetadataSource(source="baseline", key="buffer_name")}
+    live = LiveReduction(small_beamline(metadata=metadata), tmp_path)
+    run_engine.subscribe(live)
+    for name, buffer in (("water", "none"), ("protein", "water")):
+        before = [Source("buffer_name", [buffer] * 2), Source("temperature", [20.0, 21.0])]
+        plan = bpp.baseline_wrapper(count(devices(small_frames(3)), 3), before)
+        run_engine(plan, sample_name=name)
+    assert live.wait(30)
+    live.close()
+    with h5py.File(tmp_path / "experiment.h5") as file:
+        assert file["protein/baseline/data/temperature"][()].tolist() == [20.0, 21.0]
+        assert file["protein/baseline/data/buffer_name"].asstr()[()].tolist() == ["water"] * 2
+        assert file["protein"].attrs["buffer"] == "water"
+        assert "subtracted" in file["protein/processed"]
