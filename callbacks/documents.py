@@ -116,12 +116,23 @@ def take(name: str, doc: Document, data_keys: Collection[str], compress: Compres
     return {**snapshot(rest), "data": data}
 
 
+def external_fields(descriptor: Mapping[str, Any]) -> list[str]:
+    """List the fields whose values lie in files that the documents only refer to."""
+    return sorted(name for name, key in descriptor["data_keys"].items() if key.get("external"))
+
+
 def carries_frames(name: str, doc: Document, data_keys: Collection[str]) -> bool:
     """Whether a document brings pixels, of which ours may be the only copy."""
     if name not in ("event", "event_page"):
         return False
     data = doc.get("data", {})
-    return any(_are_frames(value, claimed=field in data_keys) for field, value in data.items())
+    if name == "event":
+        data = {field: [value] for field, value in data.items()}
+    return any(
+        _are_frames(value, claimed=field in data_keys)
+        for field, values in data.items()
+        for value in values
+    )
 
 
 def frames_in(value: Any, *, claimed: bool) -> NDArray[Any] | None:

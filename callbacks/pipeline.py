@@ -9,7 +9,7 @@ from pathlib import Path
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.callbacks.configurations import Configurations
-from h5xs_bluesky.callbacks.documents import Document, FrameStack
+from h5xs_bluesky.callbacks.documents import Document, FrameStack, external_fields
 from h5xs_bluesky.callbacks.finish import finish_run
 from h5xs_bluesky.callbacks.raw_writer import AcknowledgedEvent, RawWriter
 from h5xs_bluesky.callbacks.reducer import Reducer, RunReducer
@@ -141,6 +141,12 @@ class Pipeline:
         run.writer.record(name, doc)
         if name == "descriptor":
             run.link()
+            elsewhere = external_fields(doc)
+            if elsewhere:
+                run.status.warn(
+                    f"frames of {elsewhere} are not in the events but in files that others write: "
+                    "the journal tells where, they are neither copied nor reduced"
+                )
 
     def _stop(self, run: _Run, doc: Document, size: int) -> None:
         try:
