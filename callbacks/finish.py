@@ -13,7 +13,7 @@ from h5xs_bluesky.callbacks.raw_writer import RawWriter
 from h5xs_bluesky.callbacks.reducer import RunReducer
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import FileInUseError, H5xsError
-from h5xs_bluesky.io.experiment import find_sample, open_for_reading, sample_names
+from h5xs_bluesky.io.experiment import find_sample, open_for_reading, samples
 from h5xs_bluesky.io.processed import read_processed, read_reduced, write_processed
 from h5xs_bluesky.io.run_contents import RunContents, StreamContents
 from h5xs_bluesky.io.run_files import RunFolder
@@ -151,16 +151,13 @@ def subtract_from_waiting(
         The samples that now have a subtraction. Those that another process holds are left alone.
     """
     with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
-        waiting = [
+        naming = [
             name
-            for name in sample_names(file)
-            if name != group
-            and file[name].attrs.get(schema.BUFFER) in names
-            and f"{schema.REDUCTION}/{schema.AVERAGED}" in file[name]
-            and f"{schema.REDUCTION}/{schema.SUBTRACTED}" not in file[name]
+            for name, sample in samples(file)
+            if name != group and sample.attrs.get(schema.BUFFER) in names
         ]
     done = []
-    for name in waiting:
+    for name in naming:
         try:
             folder = RunFolder.open(experiment / name)
         except FileInUseError:
@@ -168,7 +165,7 @@ def subtract_from_waiting(
         try:
             with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
                 sample = read_reduced(file[name], roots=[experiment])
-            if sample is None:
+            if sample is None or sample.average is None or sample.subtraction is not None:
                 continue
             subtracted = sample.subtracted(
                 average, name=group, normalize=beamline.monitors is not None

@@ -172,10 +172,21 @@ def _locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def samples(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
+    """Give the samples whose run files are there, by name."""
+    for name in file:
+        try:
+            member = follow(file, name, roots=[Path(file.filename).parent])
+        except RefusedError as error:
+            logger.warning("Sample %s is left out: %s", name, error)
+            continue
+        if isinstance(member, h5py.Group):
+            yield name, member
+
+
 def sample_names(file: h5py.File) -> list[str]:
     """List the samples whose run files are there, oldest first."""
-    names = [name for name in file if _sample_group(file, name) is not None]
-    return sorted(names, key=lambda name: (_started(file[name]), name))
+    return [name for _, name in sorted((_started(group), name) for name, group in samples(file))]
 
 
 def find_sample(file: h5py.File, name: str, *, but: str | None = None) -> str | None:
@@ -187,20 +198,11 @@ def find_sample(file: h5py.File, name: str, *, but: str | None = None) -> str | 
         A group that is not meant.
     """
     found = [
-        group
-        for group in sample_names(file)
-        if group != but and (group == name or file[group].attrs.get(schema.SAMPLE_NAME) == name)
+        (_started(group), member)
+        for member, group in samples(file)
+        if member != but and (member == name or group.attrs.get(schema.SAMPLE_NAME) == name)
     ]
-    return found[-1] if found else None
-
-
-def _sample_group(file: h5py.File, name: str) -> h5py.Group | None:
-    try:
-        member = follow(file, name, roots=[Path(file.filename).parent])
-    except RefusedError as error:
-        logger.warning("Sample %s is left out: %s", name, error)
-        return None
-    return member if isinstance(member, h5py.Group) else None
+    return max(found)[1] if found else None
 
 
 def _started(sample: h5py.Group) -> float:
