@@ -1,5 +1,6 @@
 """Callbacks that turn Bluesky documents into frames and curves."""
 
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
+from h5xs_bluesky.callbacks.path_provider import SamplePathProvider
 
-__all__ = ["LiveReduction"]
+__all__ = ["LiveReduction", "SamplePathProvider"]

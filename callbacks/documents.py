@@ -1,6 +1,6 @@
 """Every form of document becomes one internal form: plain values, with frames set apart."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -61,15 +61,18 @@ class RunIndex:
             if found is not None:
                 self._run_of[str(doc["uid"])] = str(found)
             return found
-        key = "resource" if name in ("datum", "datum_page") else "descriptor"
+        key = "resource" if name == "datum" else "descriptor"
         return self._run_of.get(str(doc.get(key)))
 
 
-def events_of(name: str, doc: Document) -> Iterator[tuple[str, Document]]:
-    """Give the documents one by one: pages are taken apart into their events."""
+def documents_of(name: str, doc: Document) -> Iterator[tuple[str, Document]]:
+    """Give the documents one by one: pages are taken apart."""
     if name == "event_page":
         for event in event_model.unpack_event_page(cast("event_model.EventPage", doc)):
             yield "event", dict(event)
+    elif name == "datum_page":
+        for datum in event_model.unpack_datum_page(cast("event_model.DatumPage", doc)):
+            yield "datum", dict(datum)
     else:
         yield name, doc
 
@@ -116,11 +119,6 @@ def take(name: str, doc: Document, data_keys: Collection[str], compress: Compres
     return {**snapshot(rest), "data": data}
 
 
-def external_fields(descriptor: Mapping[str, Any]) -> list[str]:
-    """List the fields whose values lie in files that the documents only refer to."""
-    return sorted(name for name, key in descriptor["data_keys"].items() if key.get("external"))
-
-
 def carries_frames(name: str, doc: Document, data_keys: Collection[str]) -> bool:
     """Whether a document brings pixels, of which ours may be the only copy."""
     if name not in ("event", "event_page"):
@@ -158,6 +156,11 @@ def _are_frames(value: Any, *, claimed: bool) -> bool:
         return claimed
     if not isinstance(value, np.ndarray) or value.ndim < 2 or value.dtype.kind not in "iuf":
         return False
-    height, width = value.shape[-2:]
+    return value.size > 0 and is_frame_shape(value.shape, claimed=claimed)
+
+
+def is_frame_shape(shape: Sequence[int], *, claimed: bool) -> bool:
+    """Whether (…, H, W) is the shape of frames; see `frames_in`."""
+    height, width = shape[-2:]
     large = height * width >= _LEAST_PIXELS and min(height, width) >= _LEAST_SIDE
-    return value.size > 0 and (claimed or large)
+    return claimed or large

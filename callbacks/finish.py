@@ -95,7 +95,7 @@ def average_run(
     ReductionError
         If no frame is kept.
     """
-    superseded = np.repeat(stream.superseded, frames_per_event)[: len(live.superseded)]
+    superseded = np.repeat(stream.rows.superseded, frames_per_event)[: len(live.superseded)]
     return replace(live, superseded=superseded).averaged(
         beamline.selection,
         q=beamline.qgrid.centers,

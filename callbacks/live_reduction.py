@@ -17,7 +17,7 @@ from h5xs_bluesky.callbacks.documents import (
     FrameStack,
     RunIndex,
     carries_frames,
-    events_of,
+    documents_of,
     take,
 )
 from h5xs_bluesky.callbacks.pipeline import Pipeline
@@ -78,6 +78,7 @@ class LiveReduction:
                 'when_full = "pause" needs a function that pauses the plan: '
                 "LiveReduction(..., pause=RE.request_pause)"
             )
+        self.folder = None if folder is None else Path(folder)
         self._max_block_s = output.max_block_s
         self._pause = pause if output.when_full == "pause" else None
         self._lock = threading.RLock()
@@ -85,12 +86,7 @@ class LiveReduction:
         self._room = Room(output.max_pending_mb * _MEGABYTE)
         self._runs: dict[str, RunStatus] = {}
         self._compressors = ThreadPoolExecutor(workers, thread_name_prefix="h5xs-compress")
-        self._pipeline = Pipeline(
-            beamline,
-            None if folder is None else Path(folder),
-            room=self._room,
-            workers=workers,
-        )
+        self._pipeline = Pipeline(beamline, self.folder, room=self._room, workers=workers)
         self._ticker = StatusTicker(self._write_status, period_s=1.0)
         self._closed = False
         atexit.register(self.close)
@@ -102,7 +98,7 @@ class LiveReduction:
             return
         try:
             with self._lock:
-                for each_name, each in events_of(name, doc):
+                for each_name, each in documents_of(name, doc):
                     self._take(each_name, each)
         except FramesNotSavedError:
             raise
@@ -119,14 +115,29 @@ class LiveReduction:
         Returns
         -------
         dict
-            ``received``, ``acknowledged``, ``reduced``, ``failed``, ``lost`` and ``queue`` in
-            frames; ``last_error``, "" where there was none; ``runs`` the same with more.
+            ``received``, ``acknowledged``, ``reduced``, ``failed``, ``lost``, ``missing`` and
+            ``queue`` in frames; ``last_error``, "" where there was none; ``runs`` the same with
+            more.
         """
         runs = [run.to_mapping() for run in list(self._runs.values())]
-        counters = ("received", "acknowledged", "reduced", "failed", "lost", "queue")
+        counters = ("received", "acknowledged", "reduced", "failed", "lost", "missing", "queue")
         totals: dict[str, Any] = {key: sum(run[key] for run in runs) for key in counters}
         errors = [run["last_error"] for run in runs if run["last_error"]]
         return {**totals, "last_error": errors[-1] if errors else "", "runs": runs}
+
+    def sample_folder(self, *, timeout_s: float = 5.0) -> Path | None:
+        """Give the folder of the run that was started last and goes on; None where there is none.
+
+        Parameters
+        ----------
+        timeout_s
+            How long to wait until the folder of a run that has just started is there.
+        """
+        for run in reversed(list(self._runs.values())):
+            if not run.stopped:
+                run.placed.wait(timeout_s)
+                return Path(run.folder) if run.folder else None
+        return None
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until all that was received is on disk and reduced, as far as it can be.
@@ -167,6 +178,7 @@ class LiveReduction:
         if not self._room.enter(size, timeout_s=0):
             self._wait_for_room(run, size, frames)
         run.count(queue=frames)
+        run.stopped = run.stopped or name == "stop"
         self._pipeline.put(run, name, taken, size)
         if run.lost_reason and not run.lost_told:  # the scan has to know, though too late
             run.lost_told = True

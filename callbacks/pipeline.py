@@ -3,21 +3,28 @@
 import logging
 import queue
 import threading
-from dataclasses import dataclass, replace
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.callbacks.announcements import Announcements
 from h5xs_bluesky.callbacks.configurations import Configurations
-from h5xs_bluesky.callbacks.documents import Document, FrameStack, external_fields
+from h5xs_bluesky.callbacks.documents import Document, FrameStack
+from h5xs_bluesky.callbacks.external_reader import Arrival, ExternalReader
 from h5xs_bluesky.callbacks.finish import finish_run
-from h5xs_bluesky.callbacks.raw_writer import AcknowledgedEvent, RawWriter
+from h5xs_bluesky.callbacks.raw_writer import RawWriter
 from h5xs_bluesky.callbacks.reducer import Reducer, RunReducer
 from h5xs_bluesky.callbacks.room import Room
+from h5xs_bluesky.callbacks.rows import EVENT, AcknowledgedEvent, Part, RowJoiner, joined
 from h5xs_bluesky.callbacks.status import RunStatus
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import H5xsError
 from h5xs_bluesky.io.experiment import add_sample
+from h5xs_bluesky.io.external import AllowedFolders
 from h5xs_bluesky.io.run_files import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -27,12 +34,22 @@ _IDLE_S = 0.5
 
 @dataclass(kw_only=True, slots=True)
 class _Run:
-    """One run on its way through the writer thread."""
+    """One run on its way through the writer thread.
+
+    `awaited` counts the events in files of other writers that are neither found nor given up;
+    what was found before its event came waits in `early`.
+    """
 
     experiment: Path
     status: RunStatus
     writer: RawWriter
     reducer: RunReducer
+    announcements: Announcements
+    folders: AllowedFolders
+    rows: RowJoiner = field(default_factory=RowJoiner)
+    awaited: int = 0
+    early: deque[Arrival] = field(default_factory=deque)
+    stop_size: int | None = None
     linked: bool = False
 
     def link(self) -> None:
@@ -44,6 +61,16 @@ class _Run:
             self.linked = True
         except (H5xsError, OSError) as error:
             self.status.fail(f"{self.experiment / schema.EXPERIMENT_FILE}: {error}")
+
+    def expect(self, descriptor: Document) -> None:
+        """Tell the rows of the reduced stream what to wait for."""
+        beamline = self.reducer.configuration.beamline
+        if descriptor.get("name", schema.PRIMARY) != beamline.stream:
+            return
+        keys = descriptor["data_keys"]
+        elsewhere = {name for name, key in keys.items() if key.get("external")}
+        events = self.writer.contents.streams[beamline.stream].rows.events_make_rows
+        self.rows.expect((beamline.fields & elsewhere) | ({EVENT} if events else set()))
 
 
 class Pipeline:
@@ -68,8 +95,8 @@ class Pipeline:
         self._room = room
         self._runs: dict[str, _Run] = {}
         self._reducer = Reducer(workers=workers)
-        self._queue: queue.SimpleQueue[tuple[RunStatus, str, Document, int] | None]
-        self._queue = queue.SimpleQueue()
+        self._external = ExternalReader(patience_s=beamline.output.max_wait_s, room=room)
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="h5xs-writer", daemon=True)
         self._thread.start()
 
@@ -80,10 +107,14 @@ class Pipeline:
 
     def put(self, status: RunStatus, name: str, doc: Document, size: int) -> None:
         """Queue a document that holds `size` bytes of the room."""
-        self._queue.put((status, name, doc, size))
+        self._queue.put(partial(self._handle, status, name, doc, size))
 
     def close(self) -> None:
         """Write what is queued, close the runs that have not ended, end the threads."""
+        emptied = threading.Event()
+        self._queue.put(emptied.set)
+        emptied.wait()  # by now all that was announced is known
+        self._external.close()
         self._queue.put(None)
         self._thread.join()
         self._reducer.close()
@@ -91,72 +122,171 @@ class Pipeline:
     def _loop(self) -> None:
         while True:
             try:
-                item = self._queue.get(timeout=_IDLE_S)
+                task = self._queue.get(timeout=_IDLE_S)
             except queue.Empty:
                 for run in self._runs.values():
                     run.writer.idle()
                 continue
-            if item is None:
+            if task is None:
                 break
-            self._handle(*item)
-        for run in self._runs.values():  # runs that have not ended by close()
+            try:
+                task()
+            except Exception:
+                logger.exception("A step of writing failed")
+        for run in list(self._runs.values()):  # runs that have not ended by close()
             self._finish(run)
 
     def _handle(self, status: RunStatus, name: str, doc: Document, size: int) -> None:
         frames = _frames_in(name, doc)
+        run = self._runs.get(status.uid)
         try:
             if name == "start":
                 self._runs[status.uid] = self._start(status, doc)
-            elif status.uid not in self._runs:  # a run without a folder
+            elif run is None:  # a run without a folder
                 status.count(lost=frames)
             elif name == "event":
-                event = self._runs[status.uid].writer.write_event(doc)
-                status.count(acknowledged=frames)
-                self._reduce(self._runs[status.uid], event, frames, size)
+                self._event(run, doc, frames, size)
                 return
             elif name == "stop":
-                self._stop(self._runs.pop(status.uid), doc, size)
+                self._stop(run, doc, size)
                 return
             else:
-                self._record(self._runs[status.uid], name, doc)
+                self._record(run, name, doc)
         except Exception as error:
             logger.debug("A %s document could not be written", name, exc_info=error)
             _lose(status, name, frames, error)
-        self._leave(status, frames, size)
+        finally:
+            status.placed.set()
+        self._leave(status, [(frames, size)])
 
-    def _leave(self, status: RunStatus, frames: int, size: int) -> None:
-        status.count(queue=-frames)
-        self._room.leave(size)
+    def _leave(self, status: RunStatus, counts: Iterable[tuple[int, int]]) -> None:
+        """Count frames, and the bytes that they held, as arrived."""
+        for frames, size in counts:
+            status.count(queue=-frames)
+            self._room.leave(size)
 
-    def _reduce(self, run: _Run, event: AcknowledgedEvent, frames: int, size: int) -> None:
-        """Hand an event to the reducer; where memory is short, it reads the frames from disk."""
-        if size and self._room.half_full:
-            event = replace(event, frames={})
-            self._room.give_back(size)
-            size = 0
-        self._reducer.reduce(run.reducer, event, partial(self._leave, run.status, frames, size))
+    def _event(self, run: _Run, doc: Document, frames: int, size: int) -> None:
+        received = time.time()
+        event = run.writer.write_event(doc)
+        run.status.count(acknowledged=frames)
+        self._announce(run, "event", doc, received=received, row=event.row)
+        self._add(run, Part(event=event, settles=EVENT, frames=frames, size=size))
+        self._place_early(run)
 
-    @staticmethod
-    def _record(run: _Run, name: str, doc: Document) -> None:
-        run.writer.record(name, doc)
+    def _record(self, run: _Run, name: str, doc: Document) -> None:
+        received = time.time()
+        run.writer.record(name, doc, received)
+        self._announce(run, name, doc, received=received)
         if name == "descriptor":
+            run.expect(doc)
             run.link()
-            elsewhere = external_fields(doc)
-            if elsewhere:
-                run.status.warn(
-                    f"frames of {elsewhere} are not in the events but in files that others write: "
-                    "the journal tells where, they are neither copied nor reduced"
-                )
+
+    def _announce(
+        self, run: _Run, name: str, doc: Document, *, received: float, row: int | None = None
+    ) -> None:
+        """Wait for what a document announces; what cannot be waited for is told."""
+        try:
+            for found in run.announcements.of(name, doc, received=received, row=row):
+                run.status.count(received=found.frame_count, queue=found.frame_count)
+                run.awaited += len(found.places)
+                self._room.enter(0, timeout_s=0)  # on its way until the last event is placed
+                self._external.watch(found, run.folders, partial(self._deliver, run))
+        except H5xsError as error:
+            run.status.fail(str(error))
+        except Exception as error:
+            logger.exception("A %s document could not be understood", name)
+            run.status.fail(f"{name}: {type(error).__name__}: {error}")
+
+    def _deliver(self, run: _Run, arrival: Arrival) -> None:
+        self._queue.put(partial(self._arrive, run, arrival))
+
+    def _arrive(self, run: _Run, arrival: Arrival) -> None:
+        if arrival.problem:
+            run.status.fail(f"{arrival.announcement.field}: {arrival.problem}")
+        run.early.append(arrival)
+        self._place_early(run)
+        self._finish_if_done(run)
+
+    def _place_early(self, run: _Run) -> None:
+        """Write what was found and whose rows are known by now."""
+        waiting, run.early = run.early, deque()
+        for arrival in waiting:
+            places = arrival.announcement.places[arrival.first : arrival.first + arrival.events]
+            rows = [place.row for place in places if place.row is not None]
+            if len(rows) < len(places):
+                run.early.append(arrival)
+                continue
+            run.awaited -= arrival.events
+            for part in self._write(run, arrival, rows):
+                self._add(run, part)
+            if arrival.first + arrival.events == len(arrival.announcement.places):
+                self._room.leave(0)
+
+    def _write(self, run: _Run, arrival: Arrival, rows: list[int]) -> list[Part]:
+        """Acknowledge what was found; gives what each row gains, or that it gains nothing."""
+        wanted, frames = arrival.announcement, arrival.frame_count
+        events = [AcknowledgedEvent(stream=wanted.stream, row=row) for row in rows]
+        if arrival.problem:
+            run.status.count(missing=frames)
+        else:
+            try:
+                events = run.writer.write_arrival(arrival, rows)
+                run.status.count(acknowledged=frames)
+            except Exception as error:  # noqa: BLE001 - the pixels are still where they were
+                run.status.count(missing=frames)
+                run.status.fail(f"{wanted.field}: {type(error).__name__}: {error}")
+        for _ in events[1:]:
+            self._room.enter(0, timeout_s=0)
+        return [
+            Part(
+                event=event,
+                settles=wanted.field,
+                frames=frames // len(rows),
+                size=0 if number else arrival.size,
+            )
+            for number, event in enumerate(events)
+        ]
+
+    def _add(self, run: _Run, part: Part) -> None:
+        """Add a part to its row, and reduce the rows that are ready by it."""
+        if part.event.stream != run.reducer.configuration.beamline.stream or run.rows.is_past(
+            part.event.row
+        ):
+            self._leave(run.status, [(part.frames, part.size)])
+        else:
+            for parts in run.rows.add(self._lighter(part)):
+                self._reduce(run, parts)
+
+    def _lighter(self, part: Part) -> Part:
+        """Let go of frames where memory is short: the reducer reads them from disk."""
+        if not part.size or not self._room.half_full:
+            return part
+        self._room.give_back(part.size)
+        return replace(part, event=replace(part.event, frames={}), size=0)
+
+    def _reduce(self, run: _Run, parts: list[Part]) -> None:
+        counts = [(part.frames, part.size) for part in parts]
+        self._reducer.reduce(run.reducer, joined(parts), partial(self._leave, run.status, counts))
 
     def _stop(self, run: _Run, doc: Document, size: int) -> None:
+        run.stop_size = size
         try:
-            run.writer.record("stop", doc)
+            run.writer.record("stop", doc, time.time())
         except OSError as error:
             run.status.fail(f"stop: {type(error).__name__}: {error}")
-        self._finish(run)
-        self._reducer.then(partial(self._leave, run.status, 0, size))
+        self._place_early(run)
+        self._finish_if_done(run)
+
+    def _finish_if_done(self, run: _Run) -> None:
+        if run.stop_size is None or run.awaited:
+            return
+        size = run.stop_size
+        self._finish(self._runs.pop(run.status.uid))
+        self._reducer.then(partial(self._leave, run.status, [(0, size)]))
 
     def _finish(self, run: _Run) -> None:
+        for parts in run.rows.rest():
+            self._reduce(run, parts)
         try:
             run.writer.close()
         except OSError as error:
@@ -180,10 +310,18 @@ class Pipeline:
         status.sample, status.folder = folder.sample, str(folder.path)
         writer = RawWriter(folder, {schema.SAMPLE_NAME: name})
         writer.record("start", doc)
-        reducer = RunReducer(
-            folder=folder, configuration=configuration, status=status, publish=writer.publish
+        return _Run(
+            experiment=experiment,
+            status=status,
+            writer=writer,
+            reducer=RunReducer(
+                folder=folder, configuration=configuration, status=status, publish=writer.publish
+            ),
+            announcements=Announcements(writer.contents, frozenset(beamline.data_keys)),
+            folders=AllowedFolders(
+                permanent=(experiment, *beamline.roots.permanent), allowed=beamline.roots.allowed
+            ),
         )
-        return _Run(experiment=experiment, status=status, writer=writer, reducer=reducer)
 
 
 def _frames_in(name: str, doc: Document) -> int:

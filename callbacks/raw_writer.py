@@ -1,8 +1,9 @@
 """Writes the raw side of one run: frames, scalars and journal, in the order of acknowledgement."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,42 +11,15 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.callbacks.documents import Document, FrameStack
-from h5xs_bluesky.io.frames import FrameFile
-from h5xs_bluesky.io.journal import FrameReference, JournalWriter
-from h5xs_bluesky.io.run_contents import STREAM_FILE, RunContents, scalar_fields
+from h5xs_bluesky.callbacks.external_reader import Arrival
+from h5xs_bluesky.callbacks.frame_files import FrameFiles
+from h5xs_bluesky.callbacks.rows import AcknowledgedEvent
+from h5xs_bluesky.io.journal import JournalWriter
+from h5xs_bluesky.io.run_contents import FOUND, STREAM_FILE, RunContents, scalar_fields
 from h5xs_bluesky.io.run_files import RunFolder, write_run_file
 from h5xs_bluesky.io.stream import StreamFile
 
 logger = logging.getLogger(__name__)
-
-
-# Frames in one file share stream, field, shape and dtype.
-_Kind = tuple[str, str, tuple[int, ...], str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class AcknowledgedEvent:
-    """An event whose frames are safe on disk, as the reducer wants it.
-
-    Parameters
-    ----------
-    stream
-        The event's stream.
-    row
-        Its row in the stream.
-    frames
-        The stacks (k, H, W) by field.
-    references
-        Where they lie, by field.
-    values
-        The event's other data by field.
-    """
-
-    stream: str
-    row: int
-    frames: Mapping[str, NDArray[Any]]
-    references: Mapping[str, FrameReference]
-    values: Mapping[str, Any]
 
 
 class RawWriter:
@@ -69,15 +43,24 @@ class RawWriter:
         self.metadata = metadata
         self._journal = JournalWriter(folder.path / schema.JOURNAL_FILE)
         self._streams: dict[str, StreamFile] = {}
-        self._frames: dict[_Kind, FrameFile] = {}
+        self._frames = FrameFiles(folder)
 
-    def record(self, name: str, doc: Document) -> None:
-        """Write a document that is no event."""
+    def record(self, name: str, doc: Document, received: float = math.nan) -> None:
+        """Write a document that is no event.
+
+        Parameters
+        ----------
+        received
+            When it came, in s since the epoch: the time of rows that it begins.
+        """
         self._journal.append(name, doc)
         self.contents.consume(name, doc)
         if name == "descriptor":
             self._open_stream(doc)
             self.publish()
+        elif name in ("stream_datum", "stop"):
+            for stream in self.contents.streams:
+                self._append_new_rows(stream, received=received)
 
     def write_event(self, doc: Document) -> AcknowledgedEvent:
         """Write an event and acknowledge it.
@@ -88,34 +71,70 @@ class RawWriter:
             If frames or journal cannot be written; nothing of the event is acknowledged then.
         """
         stream = self.contents.stream_of(doc)
-        row = len(self.contents.streams[stream].seq_nums)
+        rows = self.contents.streams[stream].rows
         stacks = {f: v for f, v in doc["data"].items() if isinstance(v, FrameStack)}
         known = len(self._frames)
-        files = {field: self._frame_file(stream, field, stack) for field, stack in stacks.items()}
-        try:
-            references = {
-                field: _append_frames(files[field], stack, row, _stamps(doc, field))
-                for field, stack in stacks.items()
-            }
-            for file in files.values():
-                file.commit()
-        except Exception:
-            for file in files.values():
-                file.discard()
-            raise
+        references = self._frames.append(
+            stream, stacks, row=len(rows), stamps=lambda field: _stamps(doc, field)
+        )
         record = {**doc, "data": {**doc["data"], **references}}
         self._journal.append("event", record)
-        self.contents.consume("event", record)
-        self._append_scalars(stream, doc)
+        row = self.contents.consume("event", record)
+        self._append_new_rows(stream, doc)
         if len(self._frames) > known:
             self.publish()
         return AcknowledgedEvent(
             stream=stream,
-            row=row,
+            row=len(rows) - 1 if row is None else row,
             frames={field: stack.frames for field, stack in stacks.items()},
             references=references,
             values={f: v for f, v in doc["data"].items() if f not in stacks},
         )
+
+    def write_arrival(self, arrival: Arrival, rows: Sequence[int]) -> list[AcknowledgedEvent]:
+        """Link or copy what was found in the file of another writer, and acknowledge it.
+
+        Parameters
+        ----------
+        arrival
+            What was found.
+        rows
+            The rows of its events in their stream.
+
+        Returns
+        -------
+        list of AcknowledgedEvent
+            What each row gains.
+
+        Raises
+        ------
+        OSError
+            If links, copies or journal cannot be written; nothing of it is acknowledged then.
+        """
+        wanted = arrival.announcement
+        record: Document = {
+            "stream": wanted.stream,
+            "field": wanted.field,
+            "rows": list(rows),
+            "time": wanted.received,
+        }
+        known = len(self._frames)
+        if not wanted.frames:
+            record["values"] = _by_event(arrival)
+        elif arrival.chunks is None:
+            record["reference"] = self._frames.link(arrival, list(rows))
+        else:
+            record["reference"] = self._frames.copy(arrival, arrival.chunks, list(rows))
+        self._journal.append(FOUND, record)
+        self.contents.consume(FOUND, record)
+        if len(self._frames) > known:
+            self.publish()
+        return [
+            AcknowledgedEvent(
+                stream=wanted.stream, row=row, **_part(arrival, record, number * wanted.per_event)
+            )
+            for number, row in enumerate(rows)
+        ]
 
     def publish(self) -> None:
         """Replace the run file; where that fails, readers see less, and nothing is lost."""
@@ -137,8 +156,7 @@ class RawWriter:
         try:
             for stream in self._streams.values():
                 _close(stream)
-            for frames in self._frames.values():
-                _close(frames)
+            self._frames.close()
             self._journal.sync()
         finally:
             self._journal.close()
@@ -155,36 +173,48 @@ class RawWriter:
         self._journal.append(STREAM_FILE, record)
         self.contents.consume(STREAM_FILE, record)
 
-    def _append_scalars(self, stream: str, doc: Document) -> None:
+    def _append_new_rows(
+        self, stream: str, event: Document | None = None, *, received: float = math.nan
+    ) -> None:
+        """Append to the stream's file what rows it has more by now; the last one is the event's."""
+        file = self._streams.get(stream)
+        rows = self.contents.streams[stream].rows
+        if file is None:
+            return
         try:
-            self._streams[stream].append(
-                time=doc["time"],
-                seq_num=doc["seq_num"],
-                values=doc["data"],
-                timestamps=doc.get("timestamps", {}),
-            )
+            for row in range(file.rows, len(rows)):
+                doc: Document = event if event and row == len(rows) - 1 else {}
+                file.append(
+                    time=rows.times[row] if doc else received,
+                    seq_num=rows.seq_nums[row],
+                    values=doc.get("data", {}),
+                    timestamps=doc.get("timestamps", {}),
+                )
         except (OSError, RuntimeError):  # the journal has them; a repair writes them from there
             logger.exception("Scalars of stream %s could not be written", stream)
 
-    def _frame_file(self, stream: str, field: str, stack: FrameStack) -> FrameFile:
-        """Give the file for frames of this kind; the first of its kind begins a file."""
-        count, *shape = stack.frames.shape
-        kind = (stream, field, tuple(shape), stack.frames.dtype.str)
-        if kind not in self._frames:
-            path = self.folder.new_file(stream, field)
-            if any(other[:2] == kind[:2] for other in self._frames):
-                logger.warning(
-                    "%s: %s now sends frames %s %s: they go to %s",
-                    *(self.folder.path, field, kind[2], kind[3], path.name),
-                )
-            self._frames[kind] = FrameFile(
-                path,
-                field=field,
-                frame_shape=kind[2],
-                dtype=stack.frames.dtype,
-                frames_per_event=count,
-            )
-        return self._frames[kind]
+
+def _by_event(arrival: Arrival) -> list[Any]:
+    """Give the values of each event: one, or an array of as many as it has."""
+    data, per_event = arrival.data, arrival.announcement.per_event
+    if data is None:
+        return []
+    if per_event == 1:
+        return list(data)
+    return [data[first : first + per_event] for first in range(0, len(data), per_event)]
+
+
+def _part(arrival: Arrival, record: Document, first: int) -> dict[str, Any]:
+    """Give what a row gains of an arrival whose frames, or values, for it begin at `first`."""
+    wanted = arrival.announcement
+    if not wanted.frames:
+        return {"values": {wanted.field: record["values"][first // wanted.per_event]}}
+    reference = record["reference"]
+    own = replace(reference, row=reference.row + first, rows=wanted.per_event)
+    frames = {}
+    if arrival.data is not None:
+        frames[wanted.field] = arrival.data[first : first + wanted.per_event]
+    return {"references": {wanted.field: own}, "frames": frames}
 
 
 def _stamps(doc: Document, field: str) -> NDArray[np.float64]:
@@ -192,26 +222,7 @@ def _stamps(doc: Document, field: str) -> NDArray[np.float64]:
     return np.atleast_1d(np.asarray(stamps, dtype=float)).ravel()
 
 
-def _append_frames(
-    file: FrameFile, stack: FrameStack, row: int, stamps: NDArray[np.float64]
-) -> FrameReference:
-    count, *shape = stack.frames.shape
-    fits = count == file.frames_per_event
-    first = file.append(
-        stack.chunks.result(),
-        timestamps=stamps if stamps.size == count else np.full(count, stamps[-1]),
-        positions=row * count + np.arange(count) if fits else np.full(count, schema.NO_POSITION),
-    )
-    return FrameReference(
-        file=file.path.name,
-        row=first,
-        rows=count,
-        shape=tuple(shape),
-        dtype=stack.frames.dtype.str,
-    )
-
-
-def _close(file: FrameFile | StreamFile) -> None:
+def _close(file: StreamFile) -> None:
     try:
         file.close()
     except (OSError, RuntimeError):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.callbacks.configurations import Configuration
-from h5xs_bluesky.callbacks.raw_writer import AcknowledgedEvent
+from h5xs_bluesky.callbacks.rows import AcknowledgedEvent
 from h5xs_bluesky.callbacks.status import RunStatus
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.frames import open_frames, read_frame

@@ -23,8 +23,9 @@ class RunStatus:
     """Counters of one run, in frames of all detectors.
 
     Every frame received is acknowledged once it is safe on disk, or lost where it could not be
-    written; then, where a detector of the configuration wrote it, reduced or failed. Frames of
-    other cameras are only acknowledged. `queue` counts the frames that are on their way.
+    written, or missing where documents announced it and it was not found; then, where a detector
+    of the configuration wrote it, reduced or failed. Frames of other cameras are only
+    acknowledged. `queue` counts the frames that are on their way.
     """
 
     uid: str
@@ -35,6 +36,7 @@ class RunStatus:
     reduced: int = 0
     failed: int = 0
     lost: int = 0
+    missing: int = 0
     queue: int = 0
     finished: bool = False
     last_error: str = ""
@@ -42,6 +44,8 @@ class RunStatus:
     warnings: list[str] = field(default_factory=list)
     lost_reason: str = ""
     lost_told: bool = field(default=False, metadata=_PRIVATE)
+    stopped: bool = field(default=False, metadata=_PRIVATE)
+    placed: threading.Event = field(default_factory=threading.Event, metadata=_PRIVATE)
     _written: str = field(default="", metadata=_PRIVATE)
     _lock: threading.Lock = field(default_factory=threading.Lock, metadata=_PRIVATE)
 

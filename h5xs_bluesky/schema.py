@@ -45,10 +45,6 @@ SELECTED: Final = "selected"
 SC_FACTOR: Final = "sc_factor"
 SAMPLE_NAME: Final = "sample_name"
 
-# Attribute of a stream in a run file that is complete: how many rows of each frame dataset the
-# journal acknowledges (JSON).
-ACKNOWLEDGED: Final = "acknowledged"
-
 # Groups and datasets of a sample.
 PRIMARY: Final = "primary"
 TIME: Final = "time"
@@ -64,13 +60,15 @@ MERGED: Final = "merged"
 AVERAGED: Final = "averaged"
 SUBTRACTED: Final = "subtracted"
 
-# A frame file: DATA (n, H, W), TIMESTAMPS (n,), POSITION (n,) of each frame in its stream,
-# COMMITTED (1,); FRAMES_PER_EVENT and FIELD are attributes of DATA.
+# A frame file: DATA (n, H, W) or a link to the file of another writer, TIMESTAMPS (n,) and
+# POSITION (n,) of each frame in its stream, COMMITTED (1,) of how many count. FIELD,
+# FRAMES_PER_EVENT and RECONSTRUCTED are attributes of TIMESTAMPS.
 COMMITTED: Final = "committed"
 FRAMES_PER_EVENT: Final = "frames_per_event"
 FIELD: Final = "field"
+RECONSTRUCTED: Final = "reconstructed"  # the times are when the frames were announced
 POSITION: Final = "position"
-NO_POSITION: Final = -1  # of frames in an event that brought another number of them
+NO_POSITION: Final = -1  # of frames that belong to no event, or to one with another number of them
 
 # Of a dataset in DATA that has values for some events only: their rows.
 EVENT_ROWS: Final = "event_rows"

@@ -50,6 +50,9 @@ class h5xs:  # noqa: N801 - the ancestor's name
         False for a file that only holds curves: `load_data` refuses.
     read_only
         Never write.
+    roots
+        Folders outside the experiment's own that links may lead into, such as where an IOC keeps
+        the frames. No file is trusted to name them.
 
     Attributes
     ----------
@@ -78,6 +81,8 @@ class h5xs:  # noqa: N801 - the ancestor's name
         save_d1: bool = True,
         have_raw_data: bool = True,
         read_only: bool = False,
+        *,
+        roots: Sequence[str | Path] = (),
     ) -> None:
         self.fn = Path(fn)
         self.save_d1 = save_d1
@@ -86,7 +91,7 @@ class h5xs:  # noqa: N801 - the ancestor's name
         self.samples: list[str] = []
         self.d2s: dict[str, dict[str, Any]] = {}
         self._given = (exp_setup, transField)
-        self._source = ExperimentSource(self.fn)
+        self._source = ExperimentSource(self.fn, roots=[Path(root) for root in roots])
         with self._source.reading() as file:
             self._memory = Workspace(self._source, read_beamline(file, *self._given))
             self.list_samples()

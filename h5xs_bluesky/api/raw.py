@@ -15,10 +15,10 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.api.data2d import Data2d
 from h5xs_bluesky.config import Beamline, Monitors
 from h5xs_bluesky.errors import ReductionError
-from h5xs_bluesky.io.frames import frame_count, open_frames, read_frame
+from h5xs_bluesky.io.frames import committed_frames, open_frames, read_frame, refresh
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.names import safe_name
-from h5xs_bluesky.io.run_contents import superseded_rows
+from h5xs_bluesky.io.stream_rows import superseded_rows
 
 _BEYOND = np.iinfo(np.int64).max
 
@@ -105,9 +105,11 @@ def find_frames(
     for name in group:
         if name != safe_name(data_key) and not name.startswith(safe_name(data_key) + "_"):
             continue
+        index = _index(group.parent, name, data_key, roots)
         data = follow(group, name, roots=roots)
-        if isinstance(data, h5py.Dataset) and data.ndim >= 3 and _field(data, name) == data_key:
-            sources.append(_source(data, events, roots))
+        if index is None or not isinstance(data, h5py.Dataset) or data.ndim < 3:
+            continue
+        sources.append(_source(data, index, events))
     return tuple(source for source in sources if source.rows.size)
 
 
@@ -179,10 +181,32 @@ def frame_number(frn: int, frames: int, *, sample: str) -> int:
     return number % frames
 
 
-def _field(data: h5py.Dataset, name: str) -> str:
-    """Tell the field of a dataset of frames; a second file's member is named otherwise."""
-    field = data.attrs.get(schema.FIELD, name)
-    return field.decode() if isinstance(field, bytes) else str(field)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _FrameIndex:
+    """What a frame file says about its frames; nothing, where the file is not ours."""
+
+    frames_per_event: int = 1
+    positions: NDArray[np.int64] | None = None
+
+
+def _index(
+    stream: h5py.Group, name: str, data_key: str, roots: Sequence[Path]
+) -> _FrameIndex | None:
+    """Find what is known about a dataset's frames; None where they are of another field."""
+    times = follow(stream, f"{schema.TIMESTAMPS}/{name}", roots=roots)
+    if not isinstance(times, h5py.Dataset) or schema.FIELD not in times.attrs:
+        return _FrameIndex() if name == safe_name(data_key) else None
+    field = times.attrs[schema.FIELD]
+    if (field.decode() if isinstance(field, bytes) else str(field)) != data_key:
+        return None
+    file = times.parent
+    follow(file, schema.COMMITTED, roots=roots)
+    positions = follow(file, schema.POSITION, roots=roots)
+    count = committed_frames(file)
+    return _FrameIndex(
+        frames_per_event=int(times.attrs[schema.FRAMES_PER_EVENT]),
+        positions=np.arange(count) if positions is None else refresh(positions)[:count],
+    )
 
 
 def _events_of_ended_run(stream: h5py.Group, roots: Sequence[Path]) -> int:
@@ -191,21 +215,14 @@ def _events_of_ended_run(stream: h5py.Group, roots: Sequence[Path]) -> int:
     return _BEYOND if superseded is None else int(superseded.shape[0])
 
 
-def _source(data: h5py.Dataset, events: int, roots: Sequence[Path]) -> FrameSource:
-    count = int(np.prod(data.shape[:-2]))
-    frames_per_event = 1
-    positions = np.arange(count)
-    if schema.FIELD in data.attrs:  # the file is ours
-        follow(data.parent, schema.COMMITTED, roots=roots)
-        count = frame_count(data)
-        frames_per_event = int(data.attrs[schema.FRAMES_PER_EVENT])
-        column = follow(data.parent, schema.POSITION, roots=roots)
-        positions = np.arange(count) if column is None else column[:count]
-    rows = np.flatnonzero((positions >= 0) & (positions // frames_per_event < events))
+def _source(data: h5py.Dataset, index: _FrameIndex, events: int) -> FrameSource:
+    count = int(np.prod(refresh(data).shape[:-2]))
+    positions = np.arange(count) if index.positions is None else index.positions[:count]
+    rows = np.flatnonzero((positions >= 0) & (positions // index.frames_per_event < events))
     return FrameSource(
         path=Path(data.file.filename).absolute(),
         dataset=str(data.name),
-        frames_per_event=frames_per_event,
+        frames_per_event=index.frames_per_event,
         rows=rows,
         positions=positions[rows],
     )

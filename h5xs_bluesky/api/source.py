@@ -20,12 +20,14 @@ class ExperimentSource:
     Parameters
     ----------
     path
-        The file; links are followed inside its folder only.
+        The file; links are followed inside its folder.
+    roots
+        Further folders that links may lead into.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, roots: Sequence[Path] = ()) -> None:
         self.path = path
-        self.roots = [path.parent]
+        self.roots = [path.parent, *roots]
         self.file: h5py.File | None = None
 
     def open(self) -> None:

@@ -146,6 +146,13 @@ class Beamline:
         return {detector.data_key: detector for detector in self.detectors}
 
     @property
+    def fields(self) -> frozenset[str]:
+        """The fields that the reduction reads: frames, and monitors."""
+        monitors = self.monitors
+        found = {None} if monitors is None else {monitors.incident, monitors.transmitted}
+        return frozenset((*self.data_keys, *(name for name in found if name)))
+
+    @property
     def monitor_uncertainty(self) -> float:
         """Relative standard uncertainty of a monitor reading; 0 without monitors."""
         return 0.0 if self.monitors is None else self.monitors.relative_uncertainty

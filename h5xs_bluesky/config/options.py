@@ -28,6 +28,8 @@ class Output:
         How long the scan may be held when that is full.
     when_full
         What happens then: the plan fails, or is paused.
+    max_wait_s
+        How long frames are waited for that documents announce in the files of other writers.
     """
 
     folder: str = "experiment"
@@ -35,6 +37,7 @@ class Output:
     max_pending_mb: int = 1024
     max_block_s: float = 5.0
     when_full: Literal["fail", "pause"] = "fail"
+    max_wait_s: float = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -82,7 +82,12 @@ def _output(table: Table, base: Path) -> Output:
     pending = table.get("max_pending_mb", int, 1024)
     block_s = table.get("max_block_s", float, 5.0)
     when_full = table.choice("when_full", WHEN_FULL, "fail")
-    for key, value in (("max_pending_mb", pending), ("max_block_s", block_s)):
+    wait_s = table.get("max_wait_s", float, 30.0)
+    for key, value in (
+        ("max_pending_mb", pending),
+        ("max_block_s", block_s),
+        ("max_wait_s", wait_s),
+    ):
         if value <= 0:
             raise table.error(key, f"expected a positive number, found {value}")
     return table.build(
@@ -92,6 +97,7 @@ def _output(table: Table, base: Path) -> Output:
             max_pending_mb=pending,
             max_block_s=block_s,
             when_full="pause" if when_full == "pause" else "fail",
+            max_wait_s=wait_s,
         )
     )
 

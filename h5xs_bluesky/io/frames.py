@@ -19,6 +19,47 @@ _LZ4 = 2
 _ROWS = 1024  # of a chunk of timestamps
 
 
+class _Index:
+    """Time and position of each frame in a file, and how many of them count."""
+
+    def __init__(
+        self, file: h5py.File, *, field: str, frames_per_event: int, reconstructed: bool
+    ) -> None:
+        self._file = file
+        self._timestamps = _column(file, schema.TIMESTAMPS, np.float64)
+        self._timestamps.attrs[schema.FIELD] = np.bytes_(field.encode())
+        self._timestamps.attrs[schema.FRAMES_PER_EVENT] = frames_per_event
+        self._timestamps.attrs[schema.RECONSTRUCTED] = reconstructed
+        self._positions = _column(file, schema.POSITION, np.int64)
+        self._committed = file.create_dataset(schema.COMMITTED, data=np.zeros(1, np.int64))
+
+    def write(
+        self, first: int, timestamps: NDArray[np.float64], positions: NDArray[np.int64]
+    ) -> None:
+        """Write from row `first` on; rows between the last one and that have no position."""
+        gap = range(self._timestamps.shape[0], first)
+        self.cut(first + len(positions))
+        for row in gap:
+            self._timestamps[row], self._positions[row] = np.nan, schema.NO_POSITION
+        self._timestamps[first:] = timestamps
+        self._positions[first:] = positions
+
+    def commit(self, rows: int) -> None:
+        """Flush all that was written, then the count."""
+        self._file.flush()
+        self._committed[0] = rows
+        self._file.flush()
+
+    def cut(self, rows: int) -> None:
+        """Make the columns this long."""
+        for dataset in (self._timestamps, self._positions):
+            dataset.resize(rows, axis=0)
+
+
+def _column(file: h5py.File, name: str, dtype: type[np.generic]) -> h5py.Dataset:
+    return file.create_dataset(name, shape=(0,), maxshape=(None,), chunks=(_ROWS,), dtype=dtype)
+
+
 class FrameFile:
     """Writes the frames of one field, all of one shape and dtype.
 
@@ -35,6 +76,8 @@ class FrameFile:
         Of one frame.
     frames_per_event
         How many frames an event brings.
+    reconstructed
+        Whether the timestamps are not the detector's own, but when we heard of the frames.
     """
 
     def __init__(
@@ -45,6 +88,7 @@ class FrameFile:
         frame_shape: tuple[int, ...],
         dtype: np.dtype[Any],
         frames_per_event: int,
+        reconstructed: bool = False,
     ) -> None:
         self.path = path
         self.frame_shape = frame_shape
@@ -61,19 +105,15 @@ class FrameFile:
             compression=_BITSHUFFLE,
             compression_opts=(0, _LZ4),
         )
-        self._data.attrs[schema.FIELD] = np.bytes_(field.encode())
-        self._data.attrs[schema.FRAMES_PER_EVENT] = frames_per_event
-        self._timestamps = self._column(schema.TIMESTAMPS, np.float64)
-        self._positions = self._column(schema.POSITION, np.int64)
-        self._committed = self._file.create_dataset(schema.COMMITTED, data=np.zeros(1, np.int64))
+        self._index = _Index(
+            self._file,
+            field=field,
+            frames_per_event=frames_per_event,
+            reconstructed=reconstructed,
+        )
         self._file.swmr_mode = True
         self.rows = 0
         self.committed = 0
-
-    def _column(self, name: str, dtype: type[np.generic]) -> h5py.Dataset:
-        return self._file.create_dataset(
-            name, shape=(0,), maxshape=(None,), chunks=(_ROWS,), dtype=dtype
-        )
 
     def append(
         self,
@@ -105,12 +145,10 @@ class FrameFile:
         """
         first, rows = self.rows, self.rows + len(chunks)
         with self._lock:
-            for dataset in (self._data, self._timestamps, self._positions):
-                dataset.resize(rows, axis=0)
+            self._data.resize(rows, axis=0)
             for row, chunk in enumerate(chunks, start=first):
                 self._data.id.write_direct_chunk((row, *[0] * len(self.frame_shape)), chunk)
-            self._timestamps[first:rows] = timestamps
-            self._positions[first:rows] = positions
+            self._index.write(first, timestamps, positions)
         self.rows = rows
         return first
 
@@ -123,9 +161,7 @@ class FrameFile:
             If the disk does not take them.
         """
         with self._lock:
-            self._file.flush()
-            self._committed[0] = self.rows
-            self._file.flush()
+            self._index.commit(self.rows)
         self.committed = self.rows
 
     def discard(self) -> None:
@@ -142,9 +178,67 @@ class FrameFile:
         """
         with self._lock:
             if self._data.shape[0] > self.committed:
-                for dataset in (self._data, self._timestamps, self._positions):
-                    dataset.resize(self.committed, axis=0)
+                self._data.resize(self.committed, axis=0)
+                self._index.cut(self.committed)
             self._file.close()
+
+
+class LinkedFrames:
+    """Frames that stay in the file of another writer: a link to them, their times and positions.
+
+    Row r here belongs to frame r there. Like a `FrameFile` it is only ever appended to.
+
+    Parameters
+    ----------
+    path
+        A file that does not exist yet.
+    field
+        The field of the event documents.
+    target, dataset
+        The other file, absolute or relative to this one's folder, and the frames in it.
+    frames_per_event
+        How many frames an event brings.
+    """
+
+    def __init__(
+        self, path: Path, *, field: str, target: str, dataset: str, frames_per_event: int
+    ) -> None:
+        self.path = path
+        self.frames_per_event = frames_per_event
+        self._file = h5py.File(path, "x", libver=LIBVER)
+        self._file[schema.DATA] = h5py.ExternalLink(target, dataset)
+        self._index = _Index(
+            self._file, field=field, frames_per_event=frames_per_event, reconstructed=True
+        )
+        self._file.swmr_mode = True
+        self._rows = 0
+
+    def append(
+        self, first: int, *, timestamps: NDArray[np.float64], positions: NDArray[np.int64]
+    ) -> None:
+        """Note frames from row `first` of the other file on; they do not count before `commit`.
+
+        Raises
+        ------
+        OSError
+            If the disk does not take them.
+        """
+        self._index.write(first, timestamps, positions)
+        self._rows = first + len(positions)
+
+    def commit(self) -> None:
+        """Flush the notes, then their count.
+
+        Raises
+        ------
+        OSError
+            If the disk does not take them.
+        """
+        self._index.commit(self._rows)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def open_frames(path: Path) -> h5py.File:
@@ -170,17 +264,10 @@ def refresh(dataset: h5py.Dataset) -> h5py.Dataset:
     return dataset
 
 
-def frame_count(data: h5py.Dataset) -> int:
-    """Count the frames that a dataset of frames has for certain.
-
-    In a growing file those are the committed ones; a file that is not ours counts all its rows.
-    """
-    committed = data.parent.get(schema.COMMITTED) if schema.FIELD in data.attrs else None
-    if committed is None:
-        return int(np.prod(data.shape[:-2]))
-    refresh(committed)
-    refresh(data)
-    return min(int(committed[0]), int(data.shape[0]))
+def committed_frames(file: h5py.Group) -> int:
+    """Count the frames that a frame file, own or linked, has for certain; it may be growing."""
+    count = int(refresh(file[schema.COMMITTED])[0])
+    return min(count, int(refresh(file[schema.TIMESTAMPS]).shape[0]))
 
 
 def read_frame(data: h5py.Dataset, row: int) -> NDArray[Any]:

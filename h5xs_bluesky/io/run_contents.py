@@ -1,18 +1,21 @@
 """What a run holds, as a fold over its journal: the same live, after a crash, and in replay."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from h5xs_bluesky.io.journal import FrameReference
+from h5xs_bluesky.io.stream_rows import Place, StreamRows
 
 Document = dict[str, Any]
 
-# The journal's own record beside Bluesky's documents: which file holds the scalars of a stream.
+# The journal's own records beside Bluesky's documents: which file holds the scalars of a stream;
+# that frames, or values, of other writers' files were found, and to which rows they belong.
 STREAM_FILE = "h5xs_stream_file"
+FOUND = "h5xs_found"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -33,37 +36,9 @@ class StreamContents:
 
     file: str = ""
     scalars: tuple[str, ...] = ()
-    seq_nums: list[int] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
+    rows: StreamRows = field(default_factory=StreamRows)
     frames: dict[str, list[FrameFileContents]] = field(default_factory=dict)
     rows_of_values: dict[str, list[tuple[int, Any, float]]] = field(default_factory=dict)
-
-    @property
-    def superseded(self) -> NDArray[np.bool_]:
-        """Tell for each event row whether a later row repeats its sequence number."""
-        return superseded_rows(self.seq_nums)
-
-
-def superseded_rows(seq_nums: Iterable[int]) -> NDArray[np.bool_]:
-    """Tell for each row whether a later one has the same number, as after a pause and resume.
-
-    Parameters
-    ----------
-    seq_nums : (events,)
-        Sequence numbers in order of arrival.
-
-    Returns
-    -------
-    ndarray of bool, shape (events,)
-
-    Examples
-    --------
-    >>> superseded_rows([1, 2, 2, 3]).tolist()
-    [False, True, False, False]
-    """
-    numbers = np.asarray(list(seq_nums), dtype=np.int64)
-    last = {int(number): row for row, number in enumerate(numbers)}
-    return np.array([last[int(n)] != row for row, n in enumerate(numbers)], dtype=bool)
 
 
 class RunContents:
@@ -84,7 +59,9 @@ class RunContents:
         self.stop: Document | None = None
         self.descriptors: list[Document] = []
         self.streams: dict[str, StreamContents] = {}
+        self.announced: dict[str, list[Place]] = {}  # uid of a stream_datum → places in order
         self._stream_of: dict[str, str] = {}  # uid of a descriptor → name of its stream
+        self._field_of: dict[str, str] = {}  # uid of a stream_resource → its field
 
     @classmethod
     def from_records(
@@ -113,30 +90,41 @@ class RunContents:
             return {}
         return {name: rows[-1][1] for name, rows in stream.rows_of_values.items() if rows}
 
-    def consume(self, name: str, doc: Document) -> None:
-        """Take in the next document."""
+    def consume(self, name: str, doc: Document) -> int | None:
+        """Take in the next document; gives the row of an event in its stream."""
+        if name == "event":
+            return self._event(doc)
+        self._consume_other(name, doc)
+        return None
+
+    def _consume_other(self, name: str, doc: Document) -> None:
         if name == "start":
             self.start = doc
         elif name == "stop":
             self.stop = doc
+            for stream in self.streams.values():
+                stream.rows.settle()
         elif name == "descriptor":
             self.descriptors.append(doc)
-            stream = str(doc.get("name", "primary"))
-            self._stream_of[doc["uid"]] = stream
-            self.streams.setdefault(stream, StreamContents())
+            stream_name = str(doc.get("name", "primary"))
+            self._stream_of[doc["uid"]] = stream_name
+            stream = self.streams.setdefault(stream_name, StreamContents())
+            stream.rows.describe(doc["data_keys"])
         elif name == STREAM_FILE and not self._keep_scalars:
-            stream_contents = self.streams[doc["stream"]]
-            stream_contents.file = doc["file"]
-            stream_contents.scalars = tuple(doc["scalars"])
-        elif name == "event":
-            self._event(doc)
+            stream = self.streams[doc["stream"]]
+            stream.file = doc["file"]
+            stream.scalars = tuple(doc["scalars"])
+        elif name == "stream_resource":
+            self._field_of[doc["uid"]] = doc["data_key"]
+        elif name == "stream_datum":
+            self._announcement(doc)
+        elif name == FOUND:
+            self._found(doc)
 
-    def _event(self, doc: Document) -> None:
+    def _event(self, doc: Document) -> int:
         name = self.stream_of(doc)
         stream = self.streams[name]
-        row = len(stream.seq_nums)
-        stream.seq_nums.append(int(doc["seq_num"]))
-        stream.times.append(float(doc["time"]))
+        row = stream.rows.event(int(doc["seq_num"]), float(doc["time"]))
         for field_name, value in doc["data"].items():
             if isinstance(value, FrameReference):
                 self._frames(stream, field_name, value)
@@ -144,6 +132,26 @@ class RunContents:
                 stamp = doc.get("timestamps", {}).get(field_name, doc["time"])
                 values = stream.rows_of_values.setdefault(field_name, [])
                 values.append((row, value, _one_number(stamp)))
+        return row
+
+    def _announcement(self, doc: Document) -> None:
+        stream = self.streams[self.stream_of(doc)]
+        field_name = self._field_of[doc["stream_resource"]]
+        numbers = range(int(doc["seq_nums"]["start"]), int(doc["seq_nums"]["stop"]))
+        self.announced[doc["uid"]] = [stream.rows.announce(field_name, n) for n in numbers]
+
+    def _found(self, doc: Document) -> None:
+        stream = self.streams[doc["stream"]]
+        for row in doc["rows"]:
+            if math.isnan(stream.rows.times[row]):
+                stream.rows.times[row] = doc["time"]
+        if "reference" in doc:
+            self._frames(stream, doc["field"], doc["reference"])
+            return
+        values = stream.rows_of_values.setdefault(doc["field"], [])
+        values += [
+            (row, value, doc["time"]) for row, value in zip(doc["rows"], doc["values"], strict=True)
+        ]
 
     @staticmethod
     def _frames(stream: StreamContents, field_name: str, reference: FrameReference) -> None:
@@ -154,7 +162,7 @@ class RunContents:
         else:
             known = FrameFileContents(file=reference.file)
             files.append(known)
-        known.rows = reference.row + reference.rows
+        known.rows = max(known.rows, reference.row + reference.rows)
 
 
 def _one_number(stamp: Any) -> float:

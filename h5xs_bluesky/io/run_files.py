@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.io.frames import LIBVER, frame_count
+from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.names import safe_name
 from h5xs_bluesky.io.replace import FileLock, replace_whole
 from h5xs_bluesky.io.run_contents import RunContents, StreamContents
@@ -129,7 +129,7 @@ def write_run_file(folder: Path, contents: RunContents, metadata: Mapping[str, s
         for name, stream in contents.streams.items():
             group = sample.create_group(safe_name(name))
             _link_stream(group, stream)
-            _link_frames(group, stream, complete=contents.complete)
+            _link_frames(group, stream)
             if contents.complete:
                 _write_values(group, stream)
         if (folder / schema.PROCESSED_FILE).exists():
@@ -160,41 +160,20 @@ def _link_stream(group: h5py.Group, stream: StreamContents) -> None:
             group[member] = h5py.ExternalLink(stream.file, "/" + member)
 
 
-def _link_frames(group: h5py.Group, stream: StreamContents, *, complete: bool) -> None:
+def _link_frames(group: h5py.Group, stream: StreamContents) -> None:
     """Link the frame files; the second and further ones of a field get its name with a number."""
-    acknowledged = {}
     for field_name, files in stream.frames.items():
         for number, contents in enumerate(files, start=1):
             member = safe_name(field_name) if number == 1 else safe_name(f"{field_name}_{number}")
-            acknowledged[member] = contents.rows
             for name in (schema.DATA, schema.TIMESTAMPS):
                 group[name][member] = h5py.ExternalLink(contents.file, "/" + name)
-    if complete:
-        group.attrs[schema.ACKNOWLEDGED] = json.dumps(acknowledged)
-
-
-def acknowledged_frames(stream: h5py.Group, data: h5py.Dataset, member: str) -> int:
-    """Count the frames of a stream that are certain: what the journal says, once it is complete.
-
-    Parameters
-    ----------
-    stream
-        A stream's group.
-    data
-        Its dataset of frames, already followed.
-    member
-        The dataset's name.
-    """
-    counts = json.loads(stream.attrs.get(schema.ACKNOWLEDGED, "{}"))
-    count = frame_count(data)
-    return min(count, int(counts.get(member, count)))
 
 
 def _write_values(group: h5py.Group, stream: StreamContents) -> None:
     if schema.SEQ_NUM not in group:
-        group[schema.SEQ_NUM] = np.asarray(stream.seq_nums, dtype=np.int64)
-        group[schema.TIME] = np.asarray(stream.times, dtype=float)
-    group[schema.SUPERSEDED] = stream.superseded
+        group[schema.SEQ_NUM] = np.asarray(stream.rows.seq_nums, dtype=np.int64)
+        group[schema.TIME] = np.asarray(stream.rows.times, dtype=float)
+    group[schema.SUPERSEDED] = stream.rows.superseded
     for field_name, rows in stream.rows_of_values.items():
         name = safe_name(field_name)
         if name in group[schema.DATA]:
@@ -202,7 +181,7 @@ def _write_values(group: h5py.Group, stream: StreamContents) -> None:
         column = column_of([value for _, value, _ in rows])
         group[schema.DATA].create_dataset(name, data=column)
         group[schema.TIMESTAMPS].create_dataset(name, data=[stamp for _, _, stamp in rows])
-        if len(rows) != len(stream.seq_nums):  # the field came with only some of the events
+        if len(rows) != len(stream.rows):  # the field came with only some of the events
             group[schema.DATA][name].attrs[schema.EVENT_ROWS] = [row for row, _, _ in rows]
 
 

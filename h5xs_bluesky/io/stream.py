@@ -28,6 +28,11 @@ class StreamFile:
         The fields.
     period_s
         How long rows may wait.
+
+    Attributes
+    ----------
+    rows : int
+        Taken so far, written or waiting.
     """
 
     def __init__(self, path: Path, *, scalars: Sequence[str], period_s: float = 1.0) -> None:
@@ -47,6 +52,7 @@ class StreamFile:
                 member = f"{group}/{safe_name(name)}"
                 self._columns[member] = self._column(member, np.float64)
         self._file.swmr_mode = True
+        self.rows = 0
 
     def _column(self, name: str, dtype: type[np.generic]) -> h5py.Dataset:
         return self._file.create_dataset(
@@ -74,6 +80,7 @@ class StreamFile:
             row[f"{schema.TIMESTAMPS}/{safe_name(name)}"] = _number(timestamps.get(name))
         for member, value in row.items():
             self._waiting.setdefault(member, []).append(value)
+        self.rows += 1
         if clock.monotonic() - self._flushed >= self._period_s:
             self.flush()
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from small_beamline import run_documents
 
 from h5xs_bluesky.io.journal import FrameReference
-from h5xs_bluesky.io.run_contents import RunContents, scalar_fields, superseded_rows
+from h5xs_bluesky.io.run_contents import RunContents, scalar_fields
 from h5xs_bluesky.io.run_files import column_of, write_run_file
+from h5xs_bluesky.io.stream_rows import superseded_rows
 
 
 @given(st.lists(st.integers(1, 5), max_size=20))

@@ -1,0 +1,212 @@
+"""Detectors of ophyd-async, which write real files, in a real RunEngine."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from bluesky import RunEngine
+from bluesky import plan_stubs as bps
+from bluesky import plans as bp
+from bluesky import preprocessors as bpp
+from ophyd_async.core import TriggerInfo, init_devices, soft_signal_rw
+from ophyd_async.sim import SimBlobDetector, SimMotor
+from small_beamline import small_beamline
+
+from h5xs_bluesky import Detector, h5xs
+from h5xs_bluesky.callbacks import LiveReduction, SamplePathProvider
+from h5xs_bluesky.config import Output
+from h5xs_bluesky.errors import ConfigurationError
+from h5xs_bluesky.reduction.geometry import Geometry
+
+SHAPE = (240, 320)
+
+
+def detector(extension: str, data_key: str) -> Detector:
+    return Detector(
+        extension=extension,
+        data_key=data_key,
+        model="blobs",
+        geometry=Geometry.from_beam_center(
+            shape=SHAPE,
+            pixel_size_m=(172e-6, 172e-6),
+            distance_m=0.5,
+            beam_center_px=(120.0, 160.0),
+            wavelength_m=1e-10,
+        ),
+        mask=np.zeros(SHAPE, bool),
+    )
+
+
+class Station:
+    """A RunEngine with live reduction and two simulated detectors that write files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        beamline = small_beamline(
+            detectors=(detector("_SAXS", "saxs"), detector("_WAXS", "waxs")),
+            monitors=None,
+            output=Output(max_wait_s=5.0),
+        )
+        self.live = LiveReduction(beamline, folder)
+        self.engine = RunEngine()
+        self.engine.subscribe(self.live)
+        with init_devices():
+            self.saxs = SimBlobDetector(SamplePathProvider(self.live), name="saxs")
+            self.waxs = SimBlobDetector(SamplePathProvider(self.live), name="waxs")
+            self.motor = SimMotor(name="motor", instant=True)
+            self.reading = soft_signal_rw(float, name="reading")
+
+    @property
+    def detectors(self) -> list[Any]:
+        return [self.saxs, self.waxs]
+
+    def status(self) -> dict[str, Any]:
+        assert self.live.wait(20)
+        return dict(self.live.status()["runs"][-1])
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Iterator[Station]:
+    made = Station(tmp_path / "experiment")
+    yield made
+    made.live.close()
+
+
+def fly(station: Station, *, events: int, per_event: int = 1) -> Any:
+    @bpp.stage_decorator(station.detectors)
+    @bpp.run_decorator(md={"sample_name": "flown"})
+    def inner() -> Any:
+        info = TriggerInfo(
+            number_of_events=events,
+            collections_per_event=per_event,
+            livetime=0.05,  # the blobs' brightness
+            deadtime=0.0,
+        )
+        yield from bps.prepare(station.saxs, info, wait=True)
+        yield from bps.prepare(station.waxs, info, wait=True)
+        yield from bps.declare_stream(*station.detectors, name="primary", collect=True)
+        yield from bps.kickoff_all(*station.detectors, wait=True)
+        yield from bps.collect_while_completing(
+            station.detectors, station.detectors, flush_period=0.02, stream_name="primary"
+        )
+
+    return inner()
+
+
+def check(station: Station, sample: str, frames: int) -> None:
+    """Curves made live equal those made offline; raw frames are the detector's own."""
+    run = station.status()
+    assert run["sample"] == sample
+    assert (run["received"], run["acknowledged"], run["reduced"]) == (2 * frames,) * 3
+    assert run["errors"] == []
+    with h5py.File(station.folder / "experiment.h5", "r", swmr=True) as file:
+        group = file[sample]
+        for name in ("saxs", "waxs"):
+            (path,) = (station.folder / sample / "detectors").glob(f"{name}-*.h5")
+            with h5py.File(path, "r") as own:
+                written = own["entry/data/data"][()]
+            assert np.array_equal(group[f"primary/data/{name}"][()], written)
+            assert len(group[f"primary/timestamps/{name}"]) == frames
+            assert written.any()
+        live = group["processed/merged"][()]
+    dt = h5xs(station.folder / "experiment.h5", read_only=True)
+    dt.load_data(update_only=False)
+    offline = np.array([[curve.data, curve.err] for curve in dt.d1s[sample]["merged"]])
+    assert np.array_equal(live, offline, equal_nan=True)
+
+
+def test_count(station: Station) -> None:
+    """A stream without any value of its own: its events are empty."""
+    station.engine(bp.count(station.detectors, num=4), sample_name="counted")
+    check(station, "counted", 4)
+
+
+def test_step_scan(station: Station) -> None:
+    station.engine(
+        bp.scan([*station.detectors, station.reading], station.motor, 0, 3, 4),
+        sample_name="scanned",
+    )
+    check(station, "scanned", 4)
+    with h5py.File(station.folder / "experiment.h5", "r", swmr=True) as file:
+        assert file["scanned/primary/data/motor"][()].tolist() == [0, 1, 2, 3]
+        assert file["scanned/primary/data/saxs-sum"].shape == (4,)
+
+
+@pytest.mark.parametrize("per_event", [1, 3])
+def test_fly_scan(station: Station, per_event: int) -> None:
+    station.engine(fly(station, events=5, per_event=per_event))
+    check(station, "flown", 5 * per_event)
+    with h5py.File(station.folder / "experiment.h5", "r", swmr=True) as file:
+        assert file["flown/primary/seq_num"][()].tolist() == [1, 2, 3, 4, 5]
+        assert np.isfinite(file["flown/primary/time"][()]).all()
+
+
+def test_monitor_stream_beside_the_frames(station: Station) -> None:
+    def plan() -> Any:
+        for number in range(3):
+            yield from bps.mv(station.reading, float(number))
+            yield from bps.trigger_and_read(station.detectors)
+
+    wrapped = bpp.monitor_during_wrapper(
+        bpp.stage_wrapper(bpp.run_wrapper(plan()), station.detectors), [station.reading]
+    )
+    station.engine(wrapped, sample_name="monitored")
+    check(station, "monitored", 3)
+    with h5py.File(station.folder / "experiment.h5", "r", swmr=True) as file:
+        data = file["monitored/reading_monitor/data/reading"][()]
+    assert data[-1] == 2.0
+
+
+def test_plan_that_goes_back_to_its_checkpoint_keeps_both_rows(station: Station) -> None:
+    """The number repeats; what was measured again supersedes."""
+    engine, seen = station.engine, []
+
+    def plan() -> Any:
+        for _ in range(3):
+            yield from bps.checkpoint()
+            yield from bps.trigger_and_read([*station.detectors, station.reading])
+            if not seen:
+                seen.append(1)
+                yield from bps.pause()
+
+    with pytest.raises(Exception, match="paused"):
+        engine(bpp.stage_wrapper(bpp.run_wrapper(plan()), station.detectors), sample_name="resumed")
+    engine.resume()
+    check(station, "resumed", 4)
+    with h5py.File(station.folder / "experiment.h5", "r", swmr=True) as file:
+        assert file["resumed/primary/seq_num"][()].tolist() == [1, 1, 2, 3]
+        assert file["resumed/primary/superseded"][()].tolist() == [True, False, False, False]
+        assert file["resumed/reduction/selection/kept"][()].tolist() == [False, True, True, True]
+
+
+def test_detectors_prepared_before_their_run_write_into_the_experiment(station: Station) -> None:
+    @bpp.stage_decorator([station.saxs])
+    def plan() -> Any:
+        info = TriggerInfo(number_of_events=3, livetime=0.005, deadtime=0.0)
+        yield from bps.prepare(station.saxs, info, wait=True)
+        yield from bps.open_run(md={"sample_name": "early"})
+        yield from bps.declare_stream(station.saxs, name="primary", collect=True)
+        yield from bps.kickoff(station.saxs, wait=True)
+        yield from bps.collect_while_completing(
+            [station.saxs], [station.saxs], flush_period=0.02, stream_name="primary"
+        )
+        yield from bps.close_run()
+
+    station.engine(plan())
+    run = station.status()
+    assert (run["reduced"], run["errors"]) == (3, [])
+    assert len(list((station.folder / "detectors").glob("saxs-*.h5"))) == 1
+    with h5py.File(station.folder / "early" / "primary.saxs.h5", "r") as file:
+        link = file.get("data", getlink=True)
+    assert link.filename.startswith("../detectors/saxs-")
+
+
+def test_path_provider_needs_a_run_where_its_folder_depends_on_it(tmp_path: Path) -> None:
+    output = Output(folder="{proposal}", base=tmp_path)
+    live = LiveReduction(small_beamline(output=output))
+    with pytest.raises(ConfigurationError, match="Prepare detectors after open_run"):
+        SamplePathProvider(live)("saxs")
+    live.close()

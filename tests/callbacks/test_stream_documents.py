@@ -1,0 +1,523 @@
+"""Frames in files of other writers: announced by documents, found, linked or copied, reduced."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import hdf5plugin  # noqa: F401 - registers the filters
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from small_beamline import SAXS, SHAPES, WAXS, run_documents, small_beamline, small_frames
+from small_streams import FRAMES, Documents, Ioc, StreamedRun, file_of
+
+from h5xs_bluesky import h5xs
+from h5xs_bluesky.callbacks.live_reduction import LiveReduction
+from h5xs_bluesky.config import Output, Roots
+from h5xs_bluesky.io.repair import repair_experiment
+
+KEYS = {SAXS: (1, *SHAPES[SAXS]), WAXS: (1, *SHAPES[WAXS])}
+MONITORS = {"em1": 1000.0, "em2": 800.0}
+
+
+def stack(count: int, field: str = SAXS, *, seed: int = 0) -> NDArray[np.int32]:
+    return np.stack([frame[field] for frame in small_frames(count, seed=seed)])
+
+
+def live_at(folder: Path, *, wait_s: float = 5.0, **changes: Any) -> LiveReduction:
+    beamline = small_beamline(output=Output(max_wait_s=wait_s), **changes)
+    return LiveReduction(beamline, folder / "experiment")
+
+
+def send(live: LiveReduction, *documents: Documents) -> None:
+    for part in documents:
+        for name, doc in part:
+            live(name, doc)
+
+
+def finished(live: LiveReduction) -> Mapping[str, Any]:
+    """Wait for the end and give the status of the only run."""
+    assert live.wait(30)
+    (run,) = live.status()["runs"]
+    live.close()
+    return dict(run)
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., Ioc]]:
+    """Open files as an IOC, which are closed in the end."""
+    iocs: list[Ioc] = []
+
+    def new(*args: Any, **kwargs: Any) -> Ioc:
+        iocs.append(Ioc.of_frames(*args, **kwargs))
+        return iocs[-1]
+
+    yield new
+    for ioc in iocs:
+        ioc.close()
+
+
+def step_scan(folder: Path, count: int, **start: Any) -> list[Documents]:
+    """A step scan: each event is announced before it comes, and brings the monitors itself."""
+    run = StreamedRun(KEYS, values=tuple(MONITORS), **start)
+    documents = [run.begin()]
+    for field in KEYS:
+        path = file_of(folder / f"{field}.h5", stack(count, field))
+        documents.append(run.resource(field, path))
+    for number in range(count):
+        documents += [run.datum(field, number, number + 1) for field in KEYS]
+        documents.append(run.event(number + 1, **MONITORS))
+    return [*documents, run.end()]
+
+
+def fly_scan(folder: Path, count: int, *, per_event: int = 1, **start: Any) -> list[Documents]:
+    """A fly scan: no events; the monitors lie in a file, too. WAXS is announced in larger steps."""
+    keys = {name: (per_event, *shape[1:]) for name, shape in KEYS.items()}
+    run = StreamedRun({**keys, **dict.fromkeys(MONITORS, (per_event,))}, **start)
+    documents = [run.begin()]
+    for field in KEYS:
+        path = file_of(folder / f"{field}.h5", stack(count, field))
+        documents.append(run.resource(field, path))
+    monitors = Ioc(folder / "monitors.h5", {f"/{name}": ((), "f8") for name in MONITORS})
+    for name, value in MONITORS.items():
+        monitors.write(np.full(count, value), f"/{name}")
+        documents.append(run.resource(name, monitors.path, f"/{name}"))
+    monitors.close()
+    events = count // per_event
+    steps = range(0, events, 2)
+    documents += [run.datum(SAXS, first, min(first + 2, events)) for first in steps]
+    documents += [run.datum(name, 0, events) for name in (WAXS, *MONITORS)]
+    return [*documents, run.end()]
+
+
+def results(experiment: Path, sample: str = "water") -> dict[str, NDArray[Any]]:
+    """All that a sample's frames, curves and monitors are, as a client reads them."""
+    with h5py.File(experiment / "experiment.h5", "r", swmr=True) as file:
+        group = file[sample]
+        found = {f"raw {field}": group[f"primary/data/{field}"][()] for field in KEYS}
+        found |= {name: data[()] for name, data in group["processed"].items()}
+        found |= {name: group[f"primary/data/{name}"][()] for name in MONITORS}
+        found["seq_num"] = group["primary/seq_num"][()]
+        for name in ("transmitted", "incident"):
+            found[f"at frames {name}"] = group[f"reduction/{name}"][()]
+    return found
+
+
+def test_same_scan_in_every_form_gives_the_same_frames_and_curves(tmp_path: Path) -> None:
+    forms = {
+        "arrays in events": [run_documents(small_frames(7), monitors=MONITORS)],
+        "stream documents, step": step_scan(tmp_path / "step" / "files", 7),
+        "stream documents, fly": fly_scan(tmp_path / "fly" / "files", 7),
+    }
+    found = {}
+    for form, documents in forms.items():
+        roots = Roots(permanent=(tmp_path,))
+        live = live_at(tmp_path / form, roots=roots)
+        send(live, *documents)
+        run = finished(live)
+        assert (run["received"], run["acknowledged"], run["reduced"]) == (14, 14, 14), form
+        assert run["errors"] == run["warnings"] == [], form
+        found[form] = results(tmp_path / form / "experiment")
+    first, *others = found.values()
+    for other in others:
+        assert first.keys() == other.keys()
+        for name, values in first.items():
+            assert np.array_equal(values, other[name], equal_nan=True), name
+
+
+def test_several_frames_of_an_event_stand_at_their_positions(tmp_path: Path) -> None:
+    live = live_at(tmp_path, roots=Roots(permanent=(tmp_path,)))
+    send(live, *fly_scan(tmp_path / "files", 6, per_event=3))
+    run = finished(live)
+    assert (run["acknowledged"], run["reduced"], run["errors"]) == (12, 12, [])
+    found = results(tmp_path / "experiment")
+    one_by_one = live_at(tmp_path / "one", roots=Roots(permanent=(tmp_path,)))
+    send(one_by_one, *fly_scan(tmp_path / "more", 6))
+    finished(one_by_one)
+    expected = results(tmp_path / "one" / "experiment")
+    assert np.array_equal(found["merged"], expected["merged"], equal_nan=True)
+    assert found["em1"].tolist() == [[1000.0] * 3] * 2
+    assert found["seq_num"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("root", "linked", "why"),
+    [
+        ("permanent", True, "what stays is not copied"),
+        ("allowed", False, "what may go away is"),
+        ("experiment", True, "the experiment's own folder stays"),
+    ],
+)
+def test_files_are_linked_where_they_stay_and_copied_elsewhere(
+    tmp_path: Path, root: str, linked: bool, why: str
+) -> None:
+    files = tmp_path / ("experiment/ioc" if root == "experiment" else "ioc")
+    documents = step_scan(files, 4)
+    roots = {} if root == "experiment" else {root: (files,)}
+    live = live_at(tmp_path, roots=Roots(**roots))
+    send(live, *documents)
+    assert finished(live)["reduced"] == 8
+    with h5py.File(tmp_path / "experiment/water/primary.saxs_image.h5", "r") as file:
+        assert isinstance(file.get("data", getlink=True), h5py.ExternalLink) == linked, why
+        assert file["timestamps"].attrs["reconstructed"]
+    before = results(tmp_path / "experiment")
+    assert np.array_equal(before[f"raw {SAXS}"], stack(4))
+    shutil.rmtree(files)
+    if not linked:
+        assert np.array_equal(results(tmp_path / "experiment")[f"raw {SAXS}"], stack(4))
+
+
+def test_moved_experiment_opens_completely(tmp_path: Path) -> None:
+    live = live_at(tmp_path)
+    send(live, *step_scan(tmp_path / "experiment/ioc", 5))
+    assert finished(live)["acknowledged"] == 10
+    before = results(tmp_path / "experiment")
+    shutil.move(tmp_path / "experiment", tmp_path / "elsewhere" / "renamed")
+    after = results(tmp_path / "elsewhere" / "renamed")
+    assert all(
+        np.array_equal(values, after[name], equal_nan=True) for name, values in before.items()
+    )
+    dt = h5xs(tmp_path / "elsewhere/renamed/experiment.h5", read_only=True)
+    dt.load_d1s("water")
+    live_curves = [curve.data.copy() for curve in dt.d1s["water"]["merged"]]
+    dt.load_data(update_only=False)
+    for live_curve, curve in zip(live_curves, dt.d1s["water"]["merged"], strict=True):
+        assert np.array_equal(live_curve, curve.data, equal_nan=True)
+    assert np.array_equal(dt.get_d2("water", frn=3)["_SAXS"].data, stack(5)[3])
+
+
+def test_offline_reduction_needs_the_folder_of_linked_frames_outside(tmp_path: Path) -> None:
+    """A file cannot say which folders are to be trusted; its reader does."""
+    live = live_at(tmp_path, roots=Roots(permanent=(tmp_path / "ioc",)))
+    send(live, *step_scan(tmp_path / "ioc", 3))
+    assert finished(live)["reduced"] == 6
+    path = tmp_path / "experiment/experiment.h5"
+    with pytest.raises(PermissionError, match="add theirs to the roots"):
+        h5xs(path, read_only=True).get_d2("water")
+    dt = h5xs(path, read_only=True, roots=[tmp_path / "ioc"])
+    assert np.array_equal(dt.get_d2("water", frn=2)["_SAXS"].data, stack(3)[2])
+
+
+# What becomes of frames whose file is not as it should be. Each case makes the file, announces
+# three events, and gives what the status says: acknowledged, missing, and a word of the error.
+
+
+def appears_late(path: Path, announce: Callable[[], None]) -> None:
+    announce()
+    time.sleep(1.0)
+    file_of(path, stack(3))
+
+
+def never_appears(path: Path, announce: Callable[[], None]) -> None:
+    announce()
+
+
+def grows_late(path: Path, announce: Callable[[], None]) -> None:
+    ioc = Ioc.of_frames(path, stack(1))
+    announce()
+    for frame in stack(3):
+        time.sleep(0.3)
+        ioc.write(frame)
+    ioc.close()
+
+
+def ends_early(path: Path, announce: Callable[[], None]) -> None:
+    file_of(path, stack(2))
+    announce()
+
+
+def cut_short(path: Path, announce: Callable[[], None]) -> None:
+    file_of(path, stack(3))
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+    announce()
+
+
+def not_hdf5(path: Path, announce: Callable[[], None]) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text("no HDF5")
+    announce()
+
+
+def vanishes(path: Path, announce: Callable[[], None]) -> None:
+    ioc = Ioc.of_frames(path, stack(1))
+    ioc.write(stack(1))
+    announce()
+    time.sleep(0.5)  # the first frame is found
+    path.unlink()
+    ioc.write(stack(3)[1:])
+    ioc.close()
+
+
+def not_for_many_readers(path: Path, announce: Callable[[], None]) -> None:
+    ioc = Ioc.of_frames(path, stack(1), swmr=False)
+    ioc.write(stack(3))
+    announce()
+    time.sleep(0.7)
+    ioc.close()
+
+
+def links_elsewhere(path: Path, announce: Callable[[], None]) -> None:
+    secret = file_of(path.parents[2] / "secret.h5", stack(3))
+    path.parent.mkdir(parents=True)
+    with h5py.File(path, "w") as file:
+        file[FRAMES] = h5py.ExternalLink(str(secret), FRAMES)
+    announce()
+
+
+def is_stored_elsewhere(path: Path, announce: Callable[[], None]) -> None:
+    path.parent.mkdir(parents=True)
+    with h5py.File(path, "w") as file:
+        file.create_dataset(
+            FRAMES, (3, *SHAPES[SAXS]), "u1", external=[("/etc/services", 0, h5py.h5f.UNLIMITED)]
+        )
+    announce()
+
+
+def view_of_what_is_not_there(path: Path, announce: Callable[[], None]) -> None:
+    path.parent.mkdir(parents=True)
+    layout = h5py.VirtualLayout((3, *SHAPES[SAXS]), "i4")
+    layout[:] = h5py.VirtualSource(str(path.parent / "gone.h5"), "d", (3, *SHAPES[SAXS]))
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_virtual_dataset(FRAMES, layout)
+    announce()
+
+
+def holds_no_numbers(path: Path, announce: Callable[[], None]) -> None:
+    path.parent.mkdir(parents=True)
+    with h5py.File(path, "w") as file:
+        file[FRAMES] = np.array([[[b"no"]]] * 3, dtype="S2")
+    announce()
+
+
+def has_another_dataset(path: Path, announce: Callable[[], None]) -> None:
+    path.parent.mkdir(parents=True)
+    with h5py.File(path, "w") as file:
+        file["other"] = stack(3)
+    announce()
+
+
+@pytest.mark.parametrize(
+    ("case", "acknowledged", "word"),
+    [
+        (appears_late, 3, ""),
+        (grows_late, 3, ""),
+        (not_for_many_readers, 3, ""),
+        (never_appears, 0, "expected a file, found none"),
+        (ends_early, 2, "expected 3 rows in /entry/data/data, found 2"),
+        (cut_short, 1, "cut short"),
+        (not_hdf5, 0, "signature not found"),
+        (vanishes, 1, "expected a file, found none"),
+        (links_elsewhere, 0, "found a link to"),
+        (is_stored_elsewhere, 0, "found a link to '/etc/services'"),
+        (view_of_what_is_not_there, 0, "expected its sources, found no"),
+        (holds_no_numbers, 0, "expected an array of numbers"),
+        (has_another_dataset, 0, "expected a dataset"),
+    ],
+)
+def test_file_that_is_not_as_it_should_be(
+    tmp_path: Path, case: Callable[..., None], acknowledged: int, word: str
+) -> None:
+    """The other detector's curves come in any case; nothing is raised; the counts add up."""
+    live = live_at(tmp_path, wait_s=2.0, roots=Roots(allowed=(tmp_path / "a" / "ioc",)))
+    run = StreamedRun(KEYS, values=tuple(MONITORS))
+    path = tmp_path / "a" / "ioc" / "frames.h5"
+    other = file_of(tmp_path / "experiment" / "waxs.h5", stack(3, WAXS))
+
+    def announce() -> None:
+        send(live, run.begin(), run.resource(SAXS, path), run.resource(WAXS, other))
+        for number in range(3):
+            send(live, run.datum(SAXS, number, number + 1), run.datum(WAXS, number, number + 1))
+            send(live, run.event(number + 1, **MONITORS))
+        send(live, run.end())
+
+    case(path, announce)
+    status = finished(live)
+    assert status["received"] == 6
+    assert status["acknowledged"] == status["reduced"] == 3 + acknowledged
+    assert (status["missing"], status["lost"], status["queue"]) == (3 - acknowledged, 0, 0)
+    assert word in status["last_error"]
+    assert bool(status["errors"]) == (acknowledged < 3)
+    with h5py.File(tmp_path / "experiment/experiment.h5", "r", swmr=True) as file:
+        curves = file["water/processed/_WAXS"][()]
+        assert len(curves) == 3
+        assert np.isfinite(curves[:, 0]).any()
+        if acknowledged:
+            there = np.isfinite(file["water/processed/_SAXS"][:, 0]).any(axis=1)
+            assert there.tolist() == [True] * acknowledged + [False] * (3 - acknowledged)
+
+
+def test_detector_that_changes_its_frames_gets_a_second_file(tmp_path: Path) -> None:
+    """Frames that the geometry does not fit are kept, and told; the others keep their places."""
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    folder = tmp_path / "experiment" / "ioc"
+    small = np.ones((1, 30, 40), "i4")
+    send(live, run.begin(), run.resource(SAXS, file_of(folder / "1.h5", stack(2))))
+    send(live, run.datum(SAXS, 0, 2))
+    send(live, run.describe_again({SAXS: (1, 30, 40)}))
+    send(
+        live, run.resource(SAXS, file_of(folder / "2.h5", small)), run.datum(SAXS, 0, 1, seq_num=3)
+    )
+    send(live, run.describe_again({SAXS: KEYS[SAXS]}))
+    send(live, run.resource(SAXS, file_of(folder / "3.h5", stack(1, seed=9))))
+    send(live, run.datum(SAXS, 0, 1, seq_num=4), run.end())
+    status = finished(live)
+    assert (status["acknowledged"], status["reduced"], status["failed"]) == (4, 3, 1)
+    assert "expected a frame of shape (64, 48), found (30, 40)" in status["last_error"]
+    with h5py.File(tmp_path / "experiment/experiment.h5", "r", swmr=True) as file:
+        data = file["water/primary/data"]
+        assert [data[name].shape for name in sorted(data)] == [
+            (2, 64, 48),
+            (1, 30, 40),
+            (1, 64, 48),
+        ]
+        there = np.isfinite(file["water/processed/_SAXS"][:, 0]).any(axis=1)
+    assert there.tolist() == [True, True, False, True]
+    dt = h5xs(tmp_path / "experiment/experiment.h5", read_only=True)
+    dt.load_data(update_only=False)
+    offline = [np.isfinite(curve.data).any() for curve in dt.d1s["water"]["_SAXS"]]
+    assert offline == there.tolist()
+
+
+@pytest.mark.parametrize(
+    ("documents", "word"),
+    [
+        (lambda run: run.resource(SAXS, "file://elsewhere/data/x.h5"), "file://localhost"),
+        (lambda run: run.resource(SAXS, "http://localhost/x.h5"), "file://localhost"),
+        (lambda run: run.resource(SAXS, "file://localhost/etc/passwd"), "expected a file inside"),
+        (lambda run: run.resource(SAXS, "file://localhost/tmp/../etc/x"), "expected a file inside"),
+    ],
+)
+def test_uri_that_leads_elsewhere_is_refused(
+    tmp_path: Path, documents: Callable[[StreamedRun], Documents], word: str
+) -> None:
+    live = live_at(tmp_path, wait_s=0.2)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    send(live, run.begin(), documents(run), run.datum(SAXS, 0, 1), run.end())
+    status = finished(live)
+    assert word in status["last_error"]
+    assert status["acknowledged"] == 0
+
+
+def test_link_in_the_file_system_that_leads_out_is_refused(tmp_path: Path) -> None:
+    secret = file_of(tmp_path / "secret.h5", stack(1))
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "innocent.h5").symlink_to(secret)
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    send(live, run.begin(), run.resource(SAXS, tmp_path / "experiment" / "innocent.h5"))
+    send(live, run.datum(SAXS, 0, 1), run.end())
+    assert "expected a file inside" in finished(live)["last_error"]
+
+
+def test_files_of_kinds_that_are_not_known_are_told(tmp_path: Path) -> None:
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    ((name, resource),) = run.resource(SAXS, tmp_path / "x.tif")
+    resource["mimetype"] = "multipart/related;type=image/tiff"
+    send(live, run.begin(), [(name, resource)], run.datum(SAXS, 0, 1), run.end())
+    assert "expected a file of type 'application/x-hdf5'" in finished(live)["last_error"]
+
+
+def test_scan_is_not_held_by_a_file_that_does_not_come(tmp_path: Path) -> None:
+    live = live_at(tmp_path, wait_s=1.5)
+    run = StreamedRun({SAXS: KEYS[SAXS]}, values=tuple(MONITORS))
+    began = time.monotonic()
+    send(live, run.begin(), run.resource(SAXS, tmp_path / "experiment" / "never.h5"))
+    for number in range(50):
+        send(live, run.datum(SAXS, number, number + 1), run.event(number + 1, **MONITORS))
+    send(live, run.end())
+    assert time.monotonic() - began < 0.5
+    status = finished(live)
+    assert (status["missing"], status["acknowledged"]) == (50, 0)
+    assert time.monotonic() - began < 5
+
+
+def test_file_is_read_while_another_process_writes_it(tmp_path: Path) -> None:
+    """Each frame's curve is there before the writer goes on to the next frame."""
+    path = tmp_path / "experiment" / "ioc.h5"
+    script = """
+        import sys
+        import numpy as np
+        from pathlib import Path
+        from small_streams import Ioc
+        frames = np.load(sys.argv[2])
+        ioc = Ioc.of_frames(Path(sys.argv[1]), frames)
+        for frame in frames:
+            input()
+            ioc.write(frame)
+            print("written", flush=True)
+        input()
+        ioc.close()
+    """
+    frames = stack(4)
+    np.save(tmp_path / "frames.npy", frames)
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), str(path), str(tmp_path / "frames.npy")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    ) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        send(live, run.begin(), run.resource(SAXS, path))
+        for number in range(4):
+            writer.stdin.write("\n")
+            writer.stdin.flush()
+            assert writer.stdout.readline() == "written\n"
+            send(live, run.datum(SAXS, number, number + 1))
+            assert live.wait(10)
+            assert live.status()["reduced"] == number + 1
+        send(live, run.end())
+        writer.stdin.write("\n")
+        writer.stdin.close()
+    assert finished(live)["errors"] == []
+    with h5py.File(tmp_path / "experiment/experiment.h5", "r", swmr=True) as file:
+        assert np.array_equal(file[f"water/primary/data/{SAXS}"][()], frames)
+
+
+def test_repaired_run_keeps_the_links_of_a_dead_writer(tmp_path: Path) -> None:
+    script = """
+        import sys, time
+        from pathlib import Path
+        sys.argv[1]
+        from test_stream_documents import live_at, send, step_scan
+        live = live_at(Path(sys.argv[1]))
+        *documents, stop = step_scan(Path(sys.argv[1]) / "experiment/ioc", 6)
+        send(live, *documents)
+        assert live.wait(20)
+        print(live.status()["acknowledged"], flush=True)
+        time.sleep(60)
+    """
+    tests = Path(__file__).parents[1]
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{tests}:{tests / 'callbacks'}"},
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "12\n"
+        writer.kill()
+    (sample,) = repair_experiment(tmp_path / "experiment")
+    assert sample.problem == ""
+    assert sample.frames == {SAXS: 6, WAXS: 6}
+    with h5py.File(tmp_path / "experiment/experiment.h5", "r", swmr=True) as file:
+        group = file["water/primary"]
+        assert np.array_equal(group[f"data/{SAXS}"][()], stack(6))
+        assert group["data/em2"][()].tolist() == [800.0] * 6
+        assert group["seq_num"][()].tolist() == list(range(1, 7))
+    dt = h5xs(tmp_path / "experiment/experiment.h5")
+    dt.load_data()
+    assert len(dt.d1s["water"]["merged"]) == 6
