@@ -3,6 +3,7 @@
 import typer
 
 from h5xs_bluesky.cli.demo import demo
+from h5xs_bluesky.cli.import_files import import_
 from h5xs_bluesky.cli.repair import repair
 
 app = typer.Typer(
@@ -18,4 +19,5 @@ def _main() -> None:
 
 
 app.command()(demo)
+app.command("import")(import_)
 app.command()(repair)

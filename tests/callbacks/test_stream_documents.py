@@ -387,6 +387,26 @@ def test_detector_that_changes_its_frames_gets_a_second_file(tmp_path: Path) -> 
     assert offline == there.tolist()
 
 
+def test_descriptors_may_come_late(tmp_path: Path) -> None:
+    """Of a stream whose file was told of before it, and of one that begins in mid-run."""
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    start, descriptor = run.begin()
+    path = file_of(tmp_path / "experiment" / "ioc.h5", stack(4))
+    send(live, [start], run.resource(SAXS, path), [descriptor], run.datum(SAXS, 0, 2))
+    key = {"source": "x", "dtype": "number", "shape": []}
+    late = run.run.compose_descriptor(name="em1_monitor", data_keys={"em1": key})
+    send(live, [("descriptor", dict(late.descriptor_doc))])
+    for value in range(5):
+        event = late.compose_event(data={"em1": value}, timestamps={"em1": float(value)})
+        send(live, [("event", dict(event))])
+    send(live, run.datum(SAXS, 2, 4), run.end())
+    assert finished(live)["reduced"] == 4
+    with h5py.File(tmp_path / "experiment/experiment.h5", "r", swmr=True) as file:
+        assert len(file["water/processed/_SAXS"]) == 4
+        assert file["water/em1_monitor/data/em1"][()].tolist() == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize(
     ("documents", "word"),
     [
