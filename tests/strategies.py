@@ -48,6 +48,15 @@ def pixels(draw: st.DrawFn) -> Pixels:
 
 
 @st.composite
+def half_widths(draw: st.DrawFn) -> NDArray[np.float64]:
+    """Half widths of pixels in q, some of them none."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    widths = rng.uniform(0, draw(st.floats(0.001, 0.2)), SHAPE)
+    widths[rng.random(SHAPE) < 0.1] = 0.0
+    return widths
+
+
+@st.composite
 def frames(draw: st.DrawFn) -> NDArray[np.int32]:
     """Counts, with some negative pixels."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))

@@ -10,9 +10,10 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.config.options import MetadataSource, Monitors, Output, ReductionOptions, Roots
 from h5xs_bluesky.config.tables import Table
 from h5xs_bluesky.errors import ConfigurationError
+from h5xs_bluesky.io.corrections import digest
 from h5xs_bluesky.io.names import safe_name
 from h5xs_bluesky.reduction.detector import Detector
-from h5xs_bluesky.reduction.integrate import BinnedIntegrator, Integrator
+from h5xs_bluesky.reduction.integrate import Integrator, make_integrator
 from h5xs_bluesky.reduction.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.similarity import SelectionOptions
@@ -130,6 +131,7 @@ class Beamline:
                 "fix_scale": detector.fix_scale,
                 "saturation": detector.saturation,
                 "mask_sha256": hashlib.sha256(detector.mask.tobytes()).hexdigest(),
+                **{f"{name}_sha256": digest(array) for name, array in detector.corrections.items()},
             }
             for detector in self.detectors
         }
@@ -160,13 +162,15 @@ class Beamline:
     def integrators(self) -> dict[str, Integrator]:
         """Make what reduces the frames of each detector, by extension; takes seconds."""
         return {
-            detector.extension: BinnedIntegrator(
+            detector.extension: make_integrator(
                 Pixels.from_detector(
                     detector,
                     polarization=self.reduction.polarization,
                     solid_angle=self.reduction.solid_angle,
+                    splitting=self.reduction.splitting,
                 ),
                 self.qgrid,
+                self.reduction.method,
             )
             for detector in self.detectors
         }

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from h5xs_bluesky.errors import ConfigurationError
+from h5xs_bluesky.reduction.method import Method
+from h5xs_bluesky.reduction.splitting import SPLITTING
 
-ESTIMATORS = ("weighted",)
-ERROR_MODELS = ("poisson",)
 WHEN_FULL = ("fail", "pause")
 SOURCES = ("start", "configuration", "baseline")
 
@@ -111,10 +111,11 @@ class ReductionOptions:
 
     Parameters
     ----------
-    estimator
-        ``"weighted"``: I = Σ counts / Σ normalisation.
-    error_model
-        ``"poisson"``: the variance of a pixel is its counts.
+    estimator, error_model, dezinger
+        As in `Method`.
+    splitting
+        ``"no"``: a pixel counts for the bin of its centre. ``"bbox"``: it is shared by the bins
+        that its bounding box meets.
     polarization
         Factor of the beam, 1 for horizontal; None for no correction.
     solid_angle
@@ -123,19 +124,23 @@ class ReductionOptions:
 
     estimator: str = "weighted"
     error_model: str = "poisson"
+    dezinger: float | None = None
+    splitting: str = "no"
     polarization: float | None = None
     solid_angle: bool = True
 
     def __post_init__(self) -> None:
-        if self.estimator not in ESTIMATORS:
-            raise ConfigurationError(
-                f"expected an estimator of {ESTIMATORS}, found {self.estimator!r}"
-            )
-        if self.error_model not in ERROR_MODELS:
-            raise ConfigurationError(
-                f"expected an error_model of {ERROR_MODELS}, found {self.error_model!r}"
-            )
+        _ = self.method  # checks what it takes
+        if self.splitting not in SPLITTING:
+            raise ConfigurationError(f"expected a splitting of {SPLITTING}, found {self.splitting}")
         if self.polarization is not None and not -1 <= self.polarization <= 1:
             raise ConfigurationError(
                 f"expected a polarization from -1 to 1, found {self.polarization}"
             )
+
+    @property
+    def method(self) -> Method:
+        """Estimator, error model and dezingering, as integrators take them."""
+        return Method(
+            estimator=self.estimator, error_model=self.error_model, dezinger=self.dezinger
+        )

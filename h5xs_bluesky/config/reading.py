@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from h5xs_bluesky import schema
 from h5xs_bluesky.config.beamline import Beamline
 from h5xs_bluesky.config.options import (
-    ERROR_MODELS,
-    ESTIMATORS,
     SOURCES,
     WHEN_FULL,
     MetadataSource,
@@ -22,12 +20,15 @@ from h5xs_bluesky.config.options import (
 from h5xs_bluesky.config.tables import Table
 from h5xs_bluesky.errors import H5xsError
 from h5xs_bluesky.io.geometry_files import detector_by_name, read_poni
+from h5xs_bluesky.io.image_files import read_image
 from h5xs_bluesky.io.mask_files import read_mask
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
 from h5xs_bluesky.reduction.merge import default_scales
+from h5xs_bluesky.reduction.method import ERROR_MODELS, ESTIMATORS
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.similarity import METHODS, SelectionOptions
+from h5xs_bluesky.reduction.splitting import SPLITTING
 
 _ANGSTROM_M = 1e-10
 
@@ -141,12 +142,16 @@ def _metadata(table: Table) -> dict[str, MetadataSource]:
 def _reduction(table: Table) -> ReductionOptions:
     estimator = table.choice("estimator", ESTIMATORS, "weighted")
     error_model = table.choice("error_model", ERROR_MODELS, "poisson")
+    dezinger = table.get("dezinger", float, None)
+    splitting = table.choice("splitting", SPLITTING, "no")
     polarization = table.get("polarization", float, None)
     solid_angle = table.get("solid_angle", bool, True)
     return table.build(
         lambda: ReductionOptions(
             estimator=estimator,
             error_model=error_model,
+            dezinger=dezinger,
+            splitting=splitting,
             polarization=polarization,
             solid_angle=solid_angle,
         )
@@ -211,6 +216,7 @@ def _detector(table: Table, base: Path) -> tuple[Detector, bool]:
     mask = _mask(table, geometry.shape, base)
     fix_scale = table.get("fix_scale", float, None)
     saturation = table.get("saturation", float, None)
+    corrections = {name: _correction(table, name, base) for name in Detector.CORRECTIONS}
     detector = table.build(
         lambda: Detector(
             extension=extension,
@@ -220,6 +226,7 @@ def _detector(table: Table, base: Path) -> tuple[Detector, bool]:
             mask=mask,
             fix_scale=1.0 if fix_scale is None else fix_scale,
             saturation=saturation,
+            **corrections,
         )
     )
     return detector, fix_scale is not None
@@ -238,6 +245,16 @@ def _mask(table: Table, shape: tuple[int, int], base: Path) -> NDArray[np.bool_]
         except H5xsError as error:
             raise table.error("mask", str(error)) from error
     return mask
+
+
+def _correction(table: Table, name: str, base: Path) -> NDArray[np.float64] | None:
+    file: str | None = table.get(name, str, None)
+    if file is None:
+        return None
+    try:
+        return read_image(base / file).astype(float)
+    except H5xsError as error:
+        raise table.error(name, str(error)) from error
 
 
 def _geometry(table: Table, model: str, base: Path) -> Geometry:

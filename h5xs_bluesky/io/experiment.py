@@ -14,6 +14,7 @@ import numpy as np
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError, RefusedError
+from h5xs_bluesky.io.corrections import save_corrections
 from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.py4xs_files import detectors_from_json, detectors_to_json
@@ -87,7 +88,11 @@ class ExperimentSettings:
         edges = file.attrs.get(schema.QGRID_EDGES)
         _, _, field = str(file.attrs.get(schema.TRANS, "")).partition(",")
         return cls(
-            detectors=tuple(detectors_from_json(file.attrs[schema.DETECTORS])),
+            detectors=tuple(
+                detectors_from_json(
+                    file.attrs[schema.DETECTORS], folder=Path(file.filename).resolve().parent
+                )
+            ),
             qgrid=QGrid.from_centers(centers)
             if edges is None
             else QGrid(edges=np.asarray(edges, dtype=float), centers=centers),
@@ -121,6 +126,7 @@ def prepare_experiment(folder: Path, settings: ExperimentSettings) -> Experiment
     path = folder / schema.EXPERIMENT_FILE
     with _locked(folder):
         if not path.exists():
+            save_corrections(folder, settings.detectors)
             with (
                 replace_whole(path) as temporary,
                 h5py.File(temporary, "w", libver=LIBVER) as file,

@@ -7,12 +7,14 @@ cannot hold stands beside them under a key of ours, which wins when we read.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky.errors import FileFormatError, H5xsError
+from h5xs_bluesky.io.corrections import digest, load_corrections
 from h5xs_bluesky.io.py4xs_masks import pack_mask, unpack_mask
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
@@ -33,8 +35,15 @@ def detectors_to_json(detectors: Sequence[Detector]) -> str:
     return json.dumps([_to_mapping(detector) for detector in detectors])
 
 
-def detectors_from_json(text: str | bytes) -> list[Detector]:
+def detectors_from_json(text: str | bytes, *, folder: Path) -> list[Detector]:
     """Read the detectors of an experiment of ours.
+
+    Parameters
+    ----------
+    text
+        The root attribute.
+    folder
+        The experiment's, where flats and darks are.
 
     Raises
     ------
@@ -43,7 +52,7 @@ def detectors_from_json(text: str | bytes) -> list[Detector]:
     """
     try:
         entries = json.loads(text)
-        return [_from_mapping(entry) for entry in entries]
+        return [_from_mapping(entry, folder) for entry in entries]
     except (ValueError, TypeError, KeyError, IndexError) as error:
         if isinstance(error, H5xsError):
             raise
@@ -73,11 +82,12 @@ def _to_mapping(detector: Detector) -> dict[str, Any]:
             "model": detector.model,
             "saturation": detector.saturation,
             "geometry": asdict(detector.geometry),
+            "corrections": {name: digest(array) for name, array in detector.corrections.items()},
         },
     }
 
 
-def _from_mapping(entry: Mapping[str, Any]) -> Detector:
+def _from_mapping(entry: Mapping[str, Any], folder: Path) -> Detector:
     if _OURS not in entry:
         raise FileFormatError(
             f"expected the key {_OURS!r} for detector {entry.get('extension')!r}, found none: the "
@@ -88,14 +98,16 @@ def _from_mapping(entry: Mapping[str, Any]) -> Detector:
     for key in ("shape", "pixel_size_m"):
         values[key] = tuple(values[key])
     geometry = Geometry(**values)
+    extension = str(entry["extension"])
     return Detector(
-        extension=str(entry["extension"]),
+        extension=extension,
         data_key=str(ours["data_key"]),
         model=str(ours["model"]),
         geometry=geometry,
         mask=unpack_mask(bytes(entry["exp_para"]["mask"]), shape=geometry.shape),
         fix_scale=float(entry["fix_scale"]),
         saturation=ours["saturation"],
+        **load_corrections(folder, extension, ours.get("corrections", {})),
     )
 
 

@@ -1,6 +1,7 @@
 """A detector as the reduction sees it: geometry, mask, scale."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,12 @@ class Detector:
         Without further differences that is its pixels' solid angle relative to the first's.
     saturation
         Counts from which on a pixel is excluded; None for the default of the frames' dtype.
+    flat : ndarray, shape (H, W), optional
+        Relative sensitivity of each pixel. One that is not positive excludes its pixel.
+    dark : ndarray, shape (H, W), optional
+        What a frame counts without beam. One that is not finite excludes its pixel.
+    dark_variance : ndarray, shape (H, W), optional
+        Its variance, in counts².
 
     Raises
     ------
@@ -44,12 +51,19 @@ class Detector:
     mask: NDArray[np.bool_]
     fix_scale: float = 1.0
     saturation: float | None = None
+    flat: NDArray[np.float64] | None = None
+    dark: NDArray[np.float64] | None = None
+    dark_variance: NDArray[np.float64] | None = None
+
+    CORRECTIONS: ClassVar = ("flat", "dark", "dark_variance")
 
     def __post_init__(self) -> None:
         shape = self.geometry.shape
         mask = np.array(self.mask, dtype=bool)
         mask.setflags(write=False)
         object.__setattr__(self, "mask", mask)
+        for name in self.CORRECTIONS:
+            self._freeze(name)
         if mask.shape != shape:
             raise ReductionError(
                 f"{self.extension}: expected a mask of shape {shape} as the geometry's, "
@@ -62,4 +76,26 @@ class Detector:
         if self.saturation is not None and not self.saturation > 0:
             raise ReductionError(
                 f"{self.extension}: expected a positive saturation, found {self.saturation}"
+            )
+        if self.dark_variance is not None and self.dark is None:
+            raise ReductionError(
+                f"{self.extension}: expected a dark with dark_variance, found none"
+            )
+
+    @property
+    def corrections(self) -> dict[str, NDArray[np.float64]]:
+        """Those of flat, dark and dark_variance that there are, by name."""
+        found = {name: getattr(self, name) for name in self.CORRECTIONS}
+        return {name: array for name, array in found.items() if array is not None}
+
+    def _freeze(self, name: str) -> None:
+        if getattr(self, name) is None:
+            return
+        array = np.array(getattr(self, name), dtype=float)
+        array.setflags(write=False)
+        object.__setattr__(self, name, array)
+        if array.shape != self.geometry.shape:
+            raise ReductionError(
+                f"{self.extension}: expected a {name} of shape {self.geometry.shape} as the "
+                f"geometry's, found {array.shape}"
             )

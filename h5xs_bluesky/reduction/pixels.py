@@ -17,30 +17,48 @@ class Pixels:
     Parameters
     ----------
     q : ndarray, shape (H, W)
-        In Å⁻¹.
+        In Å⁻¹, or any other coordinate that the bins are of.
     normalization : ndarray, shape (H, W)
-        What a pixel's counts are divided by: solid angle × polarisation × fix_scale.
+        What a pixel's counts are divided by: solid angle × polarisation × flat × fix_scale.
     mask : ndarray of bool, shape (H, W)
         True where a pixel is excluded from every frame.
     saturation
         Counts from which on a pixel is excluded; None for the default of the frame's dtype.
+    half_width : ndarray, shape (H, W), optional
+        Largest distance in q of a corner from the centre: pixels are split over bins by their
+        bounding boxes. None for no splitting.
+    dark, dark_variance : ndarray, shape (H, W), optional
+        Counts without beam, which are subtracted, and their variance.
+    any_value
+        Take every value for a count: nothing a frame holds excludes a pixel.
     """
 
     q: NDArray[np.float64]
     normalization: NDArray[np.float64]
     mask: NDArray[np.bool_]
     saturation: float | None = None
+    half_width: NDArray[np.float64] | None = None
+    dark: NDArray[np.float64] | None = None
+    dark_variance: NDArray[np.float64] | None = None
+    any_value: bool = False
 
     def __post_init__(self) -> None:
-        if not self.q.shape == self.normalization.shape == self.mask.shape:
-            raise ReductionError(
-                "expected q, normalisation and mask of one shape, found "
-                f"{self.q.shape}, {self.normalization.shape} and {self.mask.shape}"
-            )
+        arrays = {
+            name: getattr(self, name)
+            for name in ("q", "normalization", "mask", "half_width", "dark", "dark_variance")
+        }
+        shapes = {name: array.shape for name, array in arrays.items() if array is not None}
+        if len(set(shapes.values())) != 1:
+            raise ReductionError(f"expected arrays of one shape, found {shapes}")
 
     @classmethod
     def from_detector(
-        cls, detector: Detector, *, polarization: float | None, solid_angle: bool
+        cls,
+        detector: Detector,
+        *,
+        polarization: float | None,
+        solid_angle: bool,
+        splitting: str = "no",
     ) -> "Pixels":
         """Compute a detector's pixels.
 
@@ -52,6 +70,8 @@ class Pixels:
             Factor of the beam's polarisation, 1 for horizontal; None for no correction.
         solid_angle
             Whether the pixels' solid angles are corrected for.
+        splitting
+            ``"no"``, or ``"bbox"`` by bounding boxes.
         """
         geometry = detector.geometry
         normalization = np.full(geometry.shape, detector.fix_scale, dtype=float)
@@ -59,11 +79,22 @@ class Pixels:
             normalization *= geometry.solid_angle_map()
         if polarization is not None:
             normalization *= geometry.polarization_map(polarization)
+        mask = detector.mask
+        if detector.flat is not None:
+            unusable = ~(np.isfinite(detector.flat) & (detector.flat > 0))
+            normalization *= np.where(unusable, 1.0, detector.flat)
+            mask = mask | unusable
+        for array in (detector.dark, detector.dark_variance):
+            if array is not None:
+                mask = mask | ~np.isfinite(array)
         return cls(
             q=geometry.q_map(),
             normalization=normalization,
-            mask=detector.mask,
+            mask=mask,
             saturation=detector.saturation,
+            half_width=geometry.q_half_width_map() if splitting == "bbox" else None,
+            dark=detector.dark,
+            dark_variance=detector.dark_variance,
         )
 
     @property
@@ -96,6 +127,8 @@ class Pixels:
         frame : ndarray
             Of any shape.
         """
+        if self.any_value:
+            return None
         bad = None
         if frame.dtype.kind == "f":
             bad = ~np.isfinite(frame) | (frame < 0)

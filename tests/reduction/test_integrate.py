@@ -1,4 +1,4 @@
-"""Both integrators keep one contract; pyFAI and numpy agree with them."""
+"""All integrators keep one contract; pyFAI and numpy agree with them."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,11 +16,16 @@ from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
-from h5xs_bluesky.reduction.integrate import BinnedIntegrator, HistogramIntegrator, Integrator
+from h5xs_bluesky.reduction.integrate import (
+    BinnedIntegrator,
+    HistogramIntegrator,
+    Integrator,
+    SharedIntegrator,
+)
 from h5xs_bluesky.reduction.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 
-INTEGRATORS = [HistogramIntegrator, BinnedIntegrator]
+INTEGRATORS = [HistogramIntegrator, BinnedIntegrator, SharedIntegrator]
 DTYPES = ["u1", "u2", "u4", "i2", "i4", "f4", "f8"]
 
 

@@ -1,0 +1,57 @@
+"""Arrays of one number per pixel from files: numpy's own, and pictures that fabio reads."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from h5xs_bluesky.errors import FileFormatError
+
+
+def read_image(path: Path, *, key: str | None = None) -> NDArray[Any]:
+    """Read an array of real numbers.
+
+    Parameters
+    ----------
+    path
+        ``.npy``, ``.npz``, or a picture.
+    key
+        The array's name in an ``.npz`` file that holds several.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is not there, cannot be read, or holds no numbers.
+    """
+    if not path.is_file():
+        raise FileFormatError(f"{path}: expected a picture or an array, found no file")
+    try:
+        array = np.asarray(_read(path, key))
+    except FileFormatError:
+        raise
+    except Exception as error:
+        raise FileFormatError(
+            f"{path}: expected a picture or an array, found an error: {error}"
+        ) from error
+    if array.dtype.kind not in "biuf":
+        raise FileFormatError(f"{path}: expected real numbers, found dtype {array.dtype}")
+    return array
+
+
+def _read(path: Path, key: str | None) -> NDArray[Any]:
+    if path.suffix == ".npy":
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+        return array
+    if path.suffix == ".npz":
+        with np.load(path, allow_pickle=False) as file:
+            names = list(file)
+            if key not in names and len(names) != 1:
+                raise FileFormatError(f"{path}: expected an array {key!r}, found {names}")
+            member: NDArray[Any] = file[key if key in names else names[0]]
+            return member
+    import fabio
+
+    with fabio.open(str(path)) as picture:
+        data: NDArray[Any] = picture.data
+        return data
