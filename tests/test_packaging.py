@@ -126,4 +126,5 @@ def test_requirements_pin_every_dependency() -> None:
 
 def name_of(requirement: str) -> str:
     """Return the normalised name of the distribution that a requirement asks for."""
-    return requirement.partition(">=")[0].partition("==")[0].strip().lower().replace("_", "-")
+    name = requirement.partition(">=")[0].partition("==")[0].partition("[")[0]
+    return name.strip().lower().replace("_", "-")

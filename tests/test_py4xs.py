@@ -15,9 +15,11 @@ from small_beamline import SAXS, WAXS, run_documents, small_beamline, small_dete
 from strategies import SHAPE, geometries
 
 from h5xs_bluesky.callbacks import LiveReduction
-from h5xs_bluesky.io.py4xs_files import detectors_to_json
+from h5xs_bluesky.io.mask_shapes import draw_shapes
+from h5xs_bluesky.io.py4xs_files import detectors_from_json, detectors_to_json
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
+from h5xs_bluesky.reduction.py4xs_geometry import Py4xsGeometry
 
 pytestmark = pytest.mark.py4xs
 
@@ -124,3 +126,86 @@ def test_py4xs_lists_reads_and_reduces_an_experiment(tmp_path: Path) -> None:
     both = np.isfinite(reduced) & np.isfinite(ours)
     assert both.any(axis=1).all(), "every frame has bins in common (py4xs drops many)"
     assert np.abs(reduced[both] / ours[both] - 1).max() < 0.01
+
+
+def test_detectors_that_py4xs_wrote_are_read(tmp_path: Path) -> None:
+    """Flipped and tilted ones: q to 1e-12, Φ to 1e-9°, masks bit for bit, on the stored frame."""
+    script = """
+        import json, sys
+        import numpy as np
+        from py4xs.detector_config import DetectorConfig
+        from py4xs.exp_para import ExpParaLiX
+        from py4xs.local import exp_attr
+        folder, rng, packed, arrays = sys.argv[1], np.random.default_rng(0), [], {}
+        extensions = ["_SAXS", "_WAXS1", "_WAXS2"]
+        for flip in (0, 1, 2, 3, -1, -2, -3, -4):
+            extension = extensions[abs(flip) % 3]
+            e = ExpParaLiX(41, 29)
+            e.wavelength, e.bm_ctr_x, e.bm_ctr_y, e.ratioDw = 0.8, 15.3, 7.7, 2.0 + flip / 10
+            e.det_orient, e.det_tilt, e.det_phi = 30.0 * flip, 5.0 + flip, -12.0
+            e.flip, e.sample_normal, e.fix_azimuthal_angles = flip, 3.0, False
+            e.mask.map = rng.random((29, 41)) < 0.2
+            d = DetectorConfig(extension=extension, exp_para=e, fix_scale=None if flip else 1.5)
+            packed.append(d.pack_dict())
+            arrays[f"q{flip}"], arrays[f"phi{flip}"] = e.Q, e.Phi
+            arrays[f"mask{flip}"] = e.mask.map
+        np.savez(folder + "/expected.npz", **arrays)
+        json.dump(packed, open(folder + "/detectors.json", "w"))
+        print(json.dumps({}))
+    """
+    run_py4xs(script, str(tmp_path))
+    entries = json.loads((tmp_path / "detectors.json").read_text())
+    with np.load(tmp_path / "expected.npz") as file:
+        expected = dict(file)
+    fields = {"_SAXS": "pil1M_image", "_WAXS1": "pilW1_image", "_WAXS2": "pilW2_image"}
+    for entry in entries:
+        (detector,) = detectors_from_json(json.dumps([entry]), folder=tmp_path)
+        flip = entry["exp_para"]["flip"]
+        place = Py4xsGeometry.from_geometry(detector.geometry, flip=flip, sample_normal_deg=3.0)
+        q, phi, mask = (place.stored(expected[f"{name}{flip}"]) for name in ("q", "phi", "mask"))
+        assert detector.data_key == fields[entry["extension"]]
+        assert np.array_equal(detector.mask, mask)
+        assert detector.fix_scale == (1.5 if flip == 0 else 1.0)
+        assert np.allclose(detector.geometry.q_map(), q, rtol=1e-12, atol=1e-14)
+        off = (place.azimuth_deg(detector.geometry.chi_map()) - phi + 180) % 360 - 180
+        assert np.abs(off).max() < 1e-9
+
+
+SHAPES = """
+c 30.5 20 7.3
+c -2 40 6
+h 25 25 22
+r 20 15 13 5 30
+r 5 40 20 3 -72.5
+r 33.3 8.8 6 6 0
+f 25 25 10 75 8 19
+f 24.5 20.5 -40 200 3 5.5
+p 1 1 9 3 4 12 2.5 8
+a remark
+"""
+
+
+def test_shapes_are_drawn_as_py4xs_draws_them(tmp_path: Path) -> None:
+    """Each alone, and all together, bit for bit, on pictures of odd and even size."""
+    lines = [line for line in SHAPES.splitlines() if line.strip()]
+    texts = [*lines, SHAPES]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.txt").write_text(text + "\n")
+    script = """
+        import json, sys
+        import numpy as np
+        from py4xs.mask import Mask
+        folder, count = sys.argv[1], int(sys.argv[2])
+        for width, height in ((51, 47), (50, 40)):
+            for number in range(count):
+                mask = Mask(width, height)
+                mask.read_file(f"{folder}/{number}.txt")
+                np.save(f"{folder}/{number}_{width}.npy", mask.map)
+        print(json.dumps({}))
+    """
+    run_py4xs(script, str(tmp_path), str(len(texts)))
+    for width, height in ((51, 47), (50, 40)):
+        for number, text in enumerate(texts):
+            theirs = np.load(tmp_path / f"{number}_{width}.npy")
+            ours = draw_shapes(tmp_path / f"{number}.txt", shape=(height, width))
+            assert np.array_equal(ours, theirs), text

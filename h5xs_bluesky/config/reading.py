@@ -1,13 +1,10 @@
 """From the tables of a TOML file to the configuration's objects."""
 
-from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.config.beamline import Beamline
+from h5xs_bluesky.config.detectors import read_detectors
 from h5xs_bluesky.config.options import (
     SOURCES,
     WHEN_FULL,
@@ -18,26 +15,18 @@ from h5xs_bluesky.config.options import (
     Roots,
 )
 from h5xs_bluesky.config.tables import Table
-from h5xs_bluesky.errors import H5xsError
-from h5xs_bluesky.io.geometry_files import detector_by_name, read_poni
-from h5xs_bluesky.io.image_files import read_image
-from h5xs_bluesky.io.mask_files import read_mask
 from h5xs_bluesky.reduction.detector import Detector
-from h5xs_bluesky.reduction.geometry import Geometry
-from h5xs_bluesky.reduction.merge import default_scales
 from h5xs_bluesky.reduction.method import ERROR_MODELS, ESTIMATORS
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.similarity import METHODS, SelectionOptions
 from h5xs_bluesky.reduction.splitting import SPLITTING
-
-_ANGSTROM_M = 1e-10
 
 
 def beamline_from_toml(path: Path) -> Beamline:
     """Read a TOML file, as `Beamline.from_toml` tells."""
     top = Table.from_toml(path)
     qgrid = _qgrid(top.table("qgrid"))
-    detectors = _detectors(top.tables("detectors"), path.parent)
+    detectors = read_detectors(top.tables("detectors"), path.parent)
     return beamline_from_table(top, detectors, qgrid, base=path.parent.resolve())
 
 
@@ -177,7 +166,17 @@ def _selection(table: Table) -> SelectionOptions:
 _QGRID_KINDS = ("segments", "edges", "centers", "linear", "logarithmic")
 
 
+_PER_ANGSTROM = {"1/angstrom": 1.0, "1/nm": 0.1}
+
+
 def _qgrid(table: Table) -> QGrid:
+    """Read the bins, in either unit, and give them in 1/Å."""
+    factor = _PER_ANGSTROM[table.choice("unit", tuple(_PER_ANGSTROM), "1/angstrom")]
+    grid = _qgrid_as_given(table)
+    return grid if factor == 1 else QGrid(edges=grid.edges * factor, centers=grid.centers * factor)
+
+
+def _qgrid_as_given(table: Table) -> QGrid:
     given = [key for key in _QGRID_KINDS if key in table]
     if len(given) != 1:
         raise table.error("", f"expected one of {list(_QGRID_KINDS)}, found {given or 'none'}")
@@ -198,98 +197,3 @@ def _qgrid(table: Table) -> QGrid:
     numbers = table.numbers(kind, None)
     make_from = QGrid.from_edges if kind == "edges" else QGrid.from_centers
     return table.build(lambda: make_from(numbers))
-
-
-def _detectors(tables: list[Table], base: Path) -> tuple[Detector, ...]:
-    found = [_detector(table, base) for table in tables]
-    scales = default_scales([detector.geometry for detector, _ in found])
-    return tuple(
-        detector if scale_given else replace(detector, fix_scale=scale)
-        for (detector, scale_given), scale in zip(found, scales, strict=True)
-    )
-
-
-def _detector(table: Table, base: Path) -> tuple[Detector, bool]:
-    extension, data_key = table.get("extension", str), table.get("data_key", str)
-    model = table.get("model", str)
-    geometry = _geometry(table.table("geometry"), model, base)
-    mask = _mask(table, geometry.shape, base)
-    fix_scale = table.get("fix_scale", float, None)
-    saturation = table.get("saturation", float, None)
-    corrections = {name: _correction(table, name, base) for name in Detector.CORRECTIONS}
-    detector = table.build(
-        lambda: Detector(
-            extension=extension,
-            data_key=data_key,
-            model=model,
-            geometry=geometry,
-            mask=mask,
-            fix_scale=1.0 if fix_scale is None else fix_scale,
-            saturation=saturation,
-            **corrections,
-        )
-    )
-    return detector, fix_scale is not None
-
-
-def _mask(table: Table, shape: tuple[int, int], base: Path) -> NDArray[np.bool_]:
-    """Read the masks of a detector and combine them: excluded in one is excluded."""
-    value = table.get("mask", object, [])
-    names = value if isinstance(value, list) else [value]
-    mask = np.zeros(shape, dtype=bool)
-    for name in names:
-        if not isinstance(name, str):
-            raise table.error("mask", f"expected a file or a list of files, found {name!r}")
-        try:
-            mask |= read_mask(base / name, shape=shape)
-        except H5xsError as error:
-            raise table.error("mask", str(error)) from error
-    return mask
-
-
-def _correction(table: Table, name: str, base: Path) -> NDArray[np.float64] | None:
-    file: str | None = table.get(name, str, None)
-    if file is None:
-        return None
-    try:
-        return read_image(base / file).astype(float)
-    except H5xsError as error:
-        raise table.error(name, str(error)) from error
-
-
-def _geometry(table: Table, model: str, base: Path) -> Geometry:
-    shape = table.optional_numbers("shape", 2)
-    rows_columns = None if shape is None else (int(shape[0]), int(shape[1]))
-    if "poni" in table:
-        name = table.get("poni", str)
-        for key in ("beam_center_px", "distance_m", "wavelength_angstrom"):
-            if key in table:
-                raise table.error(key, f"expected either poni or {key}, found both")
-        table.build(lambda: None)
-        try:
-            geometry = read_poni(base / name, shape=rows_columns)
-        except H5xsError as error:
-            raise table.error("poni", str(error)) from error
-        if rows_columns not in (None, geometry.shape):
-            raise table.error("shape", f"expected {geometry.shape} as in {name}, found {shape}")
-        return geometry
-    pixel_size = table.optional_numbers("pixel_size_m", 2)
-    if rows_columns is None or pixel_size is None:
-        known = detector_by_name(model)
-        if known is None:
-            raise table.error(
-                "shape", f"expected shape and pixel_size_m, since pyFAI knows no detector {model!r}"
-            )
-        rows_columns = rows_columns or known[0]
-        pixel_size = pixel_size or list(known[1])
-    center = table.numbers("beam_center_px", 2)
-    distance, wavelength = table.get("distance_m", float), table.get("wavelength_angstrom", float)
-    return table.build(
-        lambda: Geometry.from_beam_center(
-            shape=rows_columns,
-            pixel_size_m=(pixel_size[0], pixel_size[1]),
-            distance_m=distance,
-            beam_center_px=(center[0], center[1]),
-            wavelength_m=wavelength * _ANGSTROM_M,
-        )
-    )

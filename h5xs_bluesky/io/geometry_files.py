@@ -30,28 +30,40 @@ def read_poni(path: Path, *, shape: tuple[int, int] | None = None) -> Geometry:
         raise FileFormatError(f"{path}: expected a PONI file, found none")
     try:
         poni = PoniFile(str(path))
-        values = [poni.dist, poni.poni1, poni.poni2, poni.rot1, poni.rot2, poni.rot3]
     except Exception as error:
         raise FileFormatError(f"{path}: expected a PONI file, found an error: {error}") from error
-    if poni.detector is None or any(value is None for value in values):
-        raise FileFormatError(
-            f"{path}: expected a PONI file with detector and position, found none"
-        )
-    if poni.wavelength is None:
-        raise FileFormatError(f"{path}: expected a wavelength, found none: add it to the file")
-    if poni.detector.orientation not in (0, _ORIENTATION):
-        raise FileFormatError(
-            f"{path}: expected a detector of orientation {_ORIENTATION}, found "
-            f"{int(poni.detector.orientation)}: calibrate again with orientation {_ORIENTATION}"
-        )
     try:
-        return _geometry(poni, shape)
+        return geometry_of_poni(poni, shape)
     except (H5xsError, TypeError) as error:
         raise FileFormatError(f"{path}: {error}") from error
 
 
-def _geometry(poni: Any, shape: tuple[int, int] | None) -> Geometry:
+def geometry_of_poni(poni: Any, shape: tuple[int, int] | None) -> Geometry:
+    """Take the geometry out of what pyFAI read.
+
+    Parameters
+    ----------
+    poni
+        A `pyFAI.io.ponifile.PoniFile`.
+    shape
+        Rows and columns, where its detector does not tell them.
+
+    Raises
+    ------
+    FileFormatError
+        If something is missing, or the detector is of another orientation than 3.
+    """
+    values = [poni.dist, poni.poni1, poni.poni2, poni.rot1, poni.rot2, poni.rot3]
     detector = poni.detector
+    if detector is None or any(value is None for value in values):
+        raise FileFormatError("expected a PONI file with detector and position, found none")
+    if poni.wavelength is None:
+        raise FileFormatError("expected a wavelength, found none: add it to the file")
+    if detector.orientation not in (0, _ORIENTATION):
+        raise FileFormatError(
+            f"expected a detector of orientation {_ORIENTATION}, found "
+            f"{int(detector.orientation)}: calibrate again with orientation {_ORIENTATION}"
+        )
     known = detector.max_shape
     if known is not None:
         shape = int(known[0]), int(known[1])

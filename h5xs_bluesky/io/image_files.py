@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from h5xs_bluesky.errors import FileFormatError
 
 
-def read_image(path: Path, *, key: str | None = None) -> NDArray[Any]:
+def read_image(
+    path: Path, *, key: str | None = None, what: str = "picture or array"
+) -> NDArray[Any]:
     """Read an array of real numbers.
 
     Parameters
@@ -18,6 +20,8 @@ def read_image(path: Path, *, key: str | None = None) -> NDArray[Any]:
         ``.npy``, ``.npz``, or a picture.
     key
         The array's name in an ``.npz`` file that holds several.
+    what
+        Is expected there, for messages.
 
     Raises
     ------
@@ -25,17 +29,15 @@ def read_image(path: Path, *, key: str | None = None) -> NDArray[Any]:
         If the file is not there, cannot be read, or holds no numbers.
     """
     if not path.is_file():
-        raise FileFormatError(f"{path}: expected a picture or an array, found no file")
+        raise FileFormatError(f"{path}: expected a {what}, found no file")
     try:
         array = np.asarray(_read(path, key))
     except FileFormatError:
         raise
     except Exception as error:
-        raise FileFormatError(
-            f"{path}: expected a picture or an array, found an error: {error}"
-        ) from error
+        raise FileFormatError(f"{path}: expected a {what}, found an error: {error}") from error
     if array.dtype.kind not in "biuf":
-        raise FileFormatError(f"{path}: expected real numbers, found dtype {array.dtype}")
+        raise FileFormatError(f"{path}: expected a {what} of numbers, found dtype {array.dtype}")
     return array
 
 

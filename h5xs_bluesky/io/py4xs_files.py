@@ -6,28 +6,27 @@ cannot hold stands beside them under a key of ours, which wins when we read.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from h5xs_bluesky.errors import FileFormatError, H5xsError
 from h5xs_bluesky.io.corrections import digest, load_corrections
 from h5xs_bluesky.io.py4xs_masks import pack_mask, unpack_mask
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
+from h5xs_bluesky.reduction.merge import default_scales
+from h5xs_bluesky.reduction.py4xs_geometry import Py4xsGeometry
 
 _OURS = "h5xs"
-_PIXEL_M = 172e-6
-_ANGSTROM_M = 1e-10
-_SMALLEST_COSINE = 1e-9
 
-# Axes: py4xs' laboratory has x right, y up, z upstream, in pixels of the picture as stored
-# (flip = 0); pyFAI's has 1 up, 2 horizontal, 3 along the beam. Rows run down, columns right.
-_DETECTOR_AXES = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
-_LABORATORY_AXES = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+# The fields under which py4xs looks for the frames of a detector, by its extension.
+_FIELDS = {
+    "_SAXS": "pil1M_image",
+    "_WAXS": "pilW1_image",
+    "_WAXS1": "pilW1_image",
+    "_WAXS2": "pilW2_image",
+}
 
 
 def detectors_to_json(detectors: Sequence[Detector]) -> str:
@@ -36,7 +35,9 @@ def detectors_to_json(detectors: Sequence[Detector]) -> str:
 
 
 def detectors_from_json(text: str | bytes, *, folder: Path) -> list[Detector]:
-    """Read the detectors of an experiment of ours.
+    """Read the detectors of an experiment, of ours or of py4xs.
+
+    Where py4xs left `fix_scale` open it follows from the pixels' solid angles.
 
     Parameters
     ----------
@@ -48,11 +49,18 @@ def detectors_from_json(text: str | bytes, *, folder: Path) -> list[Detector]:
     Raises
     ------
     FileFormatError
-        If the text is not what `detectors_to_json` writes.
+        If the text is not what `detectors_to_json`, or py4xs, writes.
     """
     try:
         entries = json.loads(text)
-        return [_from_mapping(entry, folder) for entry in entries]
+        detectors = [_from_mapping(entry, folder) for entry in entries]
+        if not detectors:
+            return []
+        scales = default_scales([detector.geometry for detector in detectors])
+        return [
+            replace(detector, fix_scale=scale) if entry.get("fix_scale") is None else detector
+            for entry, detector, scale in zip(entries, detectors, scales, strict=True)
+        ]
     except (ValueError, TypeError, KeyError, IndexError) as error:
         if isinstance(error, H5xsError):
             raise
@@ -69,11 +77,9 @@ def _to_mapping(detector: Detector) -> dict[str, Any]:
         "ImageWidth": columns,
         "ImageHeight": rows,
         "exp_para": {
-            **py4xs_parameters(detector.geometry),
-            "flip": 0,
+            **_py4xs_parameters(detector.geometry),
             "grazing_incident": False,
             "incident_angle": 0.2,
-            "sample_normal": 0.0,
             "fix_azimuthal_angles": False,
             "mask": list(pack_mask(detector.mask)),
         },
@@ -89,10 +95,7 @@ def _to_mapping(detector: Detector) -> dict[str, Any]:
 
 def _from_mapping(entry: Mapping[str, Any], folder: Path) -> Detector:
     if _OURS not in entry:
-        raise FileFormatError(
-            f"expected the key {_OURS!r} for detector {entry.get('extension')!r}, found none: the "
-            "detectors were written by py4xs; give detectors and q-grid when opening the file"
-        )
+        return _from_py4xs(entry)
     ours = entry[_OURS]
     values = dict(ours["geometry"])
     for key in ("shape", "pixel_size_m"):
@@ -111,58 +114,57 @@ def _from_mapping(entry: Mapping[str, Any], folder: Path) -> Detector:
     )
 
 
-def py4xs_parameters(geometry: Geometry) -> dict[str, float]:
-    """Give the parameters with which py4xs computes the same q.
-
-    The detector's rotation in py4xs' laboratory is Rz(orient + phi) · Ry(tilt) · Rz(−orient),
-    about the point where the beam meets the detector (Yang, J. Synchrotron Rad. 20 (2013) 211);
-    lengths are in pixels. Pixels that are not square and 172 µm wide are given in units of their
-    height, which leaves q right for square ones.
-
-    Returns
-    -------
-    dict
-        ``wavelength`` in Å, ``bm_ctr_x`` and ``bm_ctr_y`` in pixels, ``ratioDw`` (distance over
-        width), ``det_orient``, ``det_tilt`` and ``det_phi`` in degrees.
-
-    Raises
-    ------
-    FileFormatError
-        If the beam does not meet the detector's plane.
-    """
-    pixel, (_, columns) = geometry.pixel_size_m[0], geometry.shape
-    rotation = _LABORATORY_AXES.T @ _pyfai_rotation(geometry) @ _DETECTOR_AXES.T
-    if rotation[2, 2] <= _SMALLEST_COSINE:
-        raise FileFormatError("expected a detector that the beam meets, found one parallel to it")
-    distance = geometry.distance_m / pixel / rotation[2, 2]
-    row = geometry.poni1_m / pixel - 0.5 + distance * rotation[2, 1]
-    column = geometry.poni2_m / geometry.pixel_size_m[1] - 0.5 - distance * rotation[2, 0]
-    sine = np.hypot(rotation[2, 0], rotation[2, 1])
-    if sine < 1e-12:
-        orient, tilt, turn = 0.0, 0.0, np.arctan2(rotation[1, 0], rotation[0, 0])
-    else:
-        tilt = -np.arctan2(sine, rotation[2, 2])
-        orient = np.arctan2(rotation[2, 1], rotation[2, 0])
-        turn = np.arctan2(-rotation[1, 2], -rotation[0, 2])
-    phi = (np.degrees(turn - orient) + 180) % 360 - 180
-    return {
-        "wavelength": geometry.wavelength_m / _ANGSTROM_M,
-        "bm_ctr_x": float(column),
-        "bm_ctr_y": float(row),
-        "ratioDw": float(distance / columns),
-        "det_orient": float(np.degrees(orient)),
-        "det_tilt": float(np.degrees(tilt)),
-        "det_phi": float(phi),
-    }
-
-
-def _pyfai_rotation(geometry: Geometry) -> NDArray[np.float64]:
-    (c1, c2, c3), (s1, s2, s3) = (
-        function([geometry.rot1_rad, geometry.rot2_rad, geometry.rot3_rad])
-        for function in (np.cos, np.sin)
+def _from_py4xs(entry: Mapping[str, Any]) -> Detector:
+    """Read a detector as py4xs wrote it; its mask belongs to the flipped picture."""
+    extension, parameters = str(entry["extension"]), entry["exp_para"]
+    if extension not in _FIELDS:
+        raise FileFormatError(
+            f"expected one of py4xs' detectors {sorted(_FIELDS)}, found {extension!r}, whose field "
+            "is not known: give detectors and q-grid when opening the file"
+        )
+    place = Py4xsGeometry(
+        image_width=int(entry["ImageWidth"]),
+        image_height=int(entry["ImageHeight"]),
+        bm_ctr_x=float(parameters["bm_ctr_x"]),
+        bm_ctr_y=float(parameters["bm_ctr_y"]),
+        ratio_dw=float(parameters["ratioDw"]),
+        wavelength_angstrom=float(parameters["wavelength"]),
+        det_orient_deg=float(parameters.get("det_orient", 0.0)),
+        det_tilt_deg=float(parameters.get("det_tilt", 0.0)),
+        det_phi_deg=float(parameters.get("det_phi", 0.0)),
+        flip=int(parameters.get("flip", 0)),
+        sample_normal_deg=float(parameters.get("sample_normal", 0.0)),
     )
-    first = np.array([[1, 0, 0], [0, c1, s1], [0, -s1, c1]])
-    second = np.array([[c2, 0, -s2], [0, 1, 0], [s2, 0, c2]])
-    third = np.array([[c3, -s3, 0], [s3, c3, 0], [0, 0, 1]])
-    product: NDArray[np.float64] = third @ second @ first
-    return product
+    mask = unpack_mask(bytes(parameters["mask"]), shape=(place.image_height, place.image_width))
+    scale = entry.get("fix_scale")
+    return Detector(
+        extension=extension,
+        data_key=_FIELDS[extension],
+        model="py4xs",
+        geometry=place.to_geometry(),
+        mask=place.stored(mask),
+        fix_scale=1.0 if scale is None else float(scale),
+    )
+
+
+def _py4xs_parameters(geometry: Geometry) -> dict[str, Any]:
+    """Give the parameters with which py4xs computes the same q, in its own names.
+
+    Pixels that are not square, which py4xs does not know, are given in units of their height.
+    """
+    height, width = geometry.pixel_size_m
+    square = replace(
+        geometry, pixel_size_m=(height, height), poni2_m=geometry.poni2_m / width * height
+    )
+    place = Py4xsGeometry.from_geometry(square)
+    return {
+        "wavelength": place.wavelength_angstrom,
+        "bm_ctr_x": place.bm_ctr_x,
+        "bm_ctr_y": place.bm_ctr_y,
+        "ratioDw": place.ratio_dw,
+        "det_orient": place.det_orient_deg,
+        "det_tilt": place.det_tilt_deg,
+        "det_phi": place.det_phi_deg,
+        "flip": place.flip,
+        "sample_normal": place.sample_normal_deg,
+    }

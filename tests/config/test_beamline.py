@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -248,3 +249,92 @@ def test_metadata_are_found_where_the_map_says(toml: Callable[..., Path]) -> Non
     assert all(beamline.metadata_value(name, **empty) is None for name in beamline.metadata)
     with pytest.raises(ConfigurationError, match="'temperature'"):
         beamline.metadata_value("temperature", **empty)
+
+
+PY4XS = (
+    "py4xs = { ImageWidth = 981, ImageHeight = 1043, bm_ctr_x = 588.0, bm_ctr_y = 319.0, "
+    f"ratioDw = {0.75 / 172e-6 / 981}, wavelength = 1.445 }}"
+)
+GEOMETRIES = [
+    # what stands in [detectors.geometry] of the first detector, and its q at pixel (10, 20)
+    ("beam_center_px = [319.0, 588.0]\ndistance_m = 0.75\nwavelength_angstrom = 1.445", "by hand"),
+    ('poni = "saxs.poni"', "PONI"),
+    ('nexus = "master.h5"', "NeXus"),
+    ('nexus = "master.h5"\ndetector = "/entry/instrument/detector"', "NeXus, named"),
+    (PY4XS, "py4xs"),
+]
+
+
+@pytest.mark.parametrize(("text", "why"), GEOMETRIES)
+def test_geometry_may_be_given_in_several_ways(
+    toml: Callable[..., Path], tmp_path: Path, text: str, why: str
+) -> None:
+    """All of the same detector."""
+    (tmp_path / "saxs.poni").write_text(
+        'poni_version: 2.1\nDetector: Pilatus1M\nDetector_config: {"orientation": 3}\n'
+        f"Distance: 0.75\nPoni1: {319.5 * 172e-6}\nPoni2: {588.5 * 172e-6}\n"
+        "Rot1: 0\nRot2: 0\nRot3: 0\nWavelength: 1.445e-10\n"
+    )
+    with h5py.File(tmp_path / "master.h5", "w") as file:
+        detector = file.create_group("entry/instrument/detector")
+        detector.attrs["NX_class"] = "NXdetector"
+        beam = file.create_group("entry/instrument/beam")
+        beam.attrs["NX_class"] = "NXbeam"
+        beam["incident_wavelength"] = 1.445
+        for name, value, units in (
+            ("beam_center_x", 588.5, "pixel"), ("beam_center_y", 319.5, "pixel"),
+            ("detector_distance", 0.75, "m"), ("x_pixel_size", 172.0, "um"),
+            ("y_pixel_size", 172.0, "um"),
+        ):  # fmt: skip
+            detector[name] = value
+            detector[name].attrs["units"] = units
+        detector["pixel_mask"] = np.zeros((1043, 981), "u4")
+    saxs = Beamline.from_toml(toml((GEOMETRY, text))).detectors[0]
+    by_hand = Beamline.from_toml(toml()).detectors[0]
+    assert saxs.geometry.shape == (1043, 981), why
+    assert np.allclose(saxs.geometry.q_map(), by_hand.geometry.q_map(), rtol=1e-6, atol=1e-9), why
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ((GEOMETRY, 'nexus = "gone.h5"'), ["geometry.nexus", "found none"]),
+        ((GEOMETRY, GEOMETRY + '\nnexus = "x.h5"'), ["either nexus or beam_center_px", "both"]),
+        ((GEOMETRY, "py4xs = { bm_ctr_x = 1 }"), ["geometry.py4xs.bm_ctr_y", "a number"]),
+        ((GEOMETRY, 'nexus = "gone.h5"\ndistance_m = 1'), ["either nexus or distance_m"]),
+        (('"mask.npy"', '{ file = "mask.npy", invrt = true }'), ["mask.invrt", "'invert'"]),
+        (('"mask.npy"', '["mask.npy", 3]'), ["mask", "a file or a list of files", "3"]),
+        ((SEGMENTS, SEGMENTS + '\nunit = "1/pm"'), ["qgrid.unit", "1/nm"]),
+        (("polarization = 0.99", 'splitting = "full"'), ["reduction.splitting", "'bbox'"]),
+        (("polarization = 0.99", "dezinger = -1"), ["reduction", "positive dezinger"]),
+    ],
+)
+def test_mistake_in_geometry_mask_or_method_is_told_with_its_place(
+    toml: Callable[..., Path], change: tuple[str, str], words: list[str]
+) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        Beamline.from_toml(toml(change))
+    assert "\n" not in str(error.value)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_masks_are_combined(toml: Callable[..., Path], tmp_path: Path) -> None:
+    """The detector's own gaps, a drawn shadow, and all but what is inverted."""
+    (tmp_path / "shadow.txt").write_text("c 500 100 20")
+    open_ = np.ones((1043, 981), bool)
+    open_[5, 5] = False
+    np.save(tmp_path / "open.npy", open_)
+    text = '["detector", "shadow.txt", { file = "open.npy", invert = true }]'
+    mask = Beamline.from_toml(toml(('"mask.npy"', text))).detectors[0].mask
+    assert mask[200, 30], "a gap"
+    assert mask[100, 500], "the shadow"
+    assert mask[5, 5], "inverted"
+    assert not mask[50, 50]
+
+
+def test_qgrid_in_inverse_nanometres(toml: Callable[..., Path]) -> None:
+    in_angstrom = Beamline.from_toml(toml((SEGMENTS, "edges = [0.01, 0.02, 0.05]"))).qgrid
+    in_nm = Beamline.from_toml(toml((SEGMENTS, 'edges = [0.1, 0.2, 0.5]\nunit = "1/nm"'))).qgrid
+    assert np.allclose(in_nm.edges, in_angstrom.edges, rtol=1e-15)
+    assert np.allclose(in_nm.centers, in_angstrom.centers, rtol=1e-15)

@@ -90,7 +90,7 @@ def test_sample_whose_folder_is_gone_is_left_out(tmp_path: Path) -> None:
         (schema.QGRID, None, "'qgrid'"),
         (schema.SCHEMA, 99, "newer"),
         (schema.DETECTORS, "no json", "JSON"),
-        (schema.DETECTORS, '[{"extension": "_SAXS"}]', "py4xs"),
+        (schema.DETECTORS, '[{"extension": "_SAXS"}]', "exp_para"),
     ],
 )
 def test_file_that_is_no_experiment_is_refused(

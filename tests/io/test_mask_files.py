@@ -9,15 +9,17 @@ from typing import Any
 
 import fabio.edfimage
 import fabio.tifimage
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
+from PIL import Image
 
 from h5xs_bluesky.errors import FileFormatError, H5xsError, RefusedError
-from h5xs_bluesky.io.mask_files import read_mask
+from h5xs_bluesky.io.mask_files import detector_mask, read_mask
 from h5xs_bluesky.io.py4xs_masks import pack_mask, unpack_mask
 
 SHAPE = (6, 9)
@@ -33,6 +35,125 @@ def test_every_kind_of_file_gives_the_same_mask(tmp_path: Path) -> None:
         image(data=MASK.astype("u1")).write(str(tmp_path / name))
     for path in sorted(tmp_path.iterdir()):
         assert np.array_equal(read_mask(path, shape=SHAPE), MASK), path.name
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "outside", "why"),
+    [
+        ("c 4 3 2", [(3, 4), (3, 6), (1, 4)], [(0, 4), (3, 7)], "a disc about column 4, row 3"),
+        ("h 4 3 2", [(0, 0), (3, 7)], [(3, 4)], "a hole"),
+        ("r 4 3 2 2 0", [(3, 4), (2, 3)], [(0, 0), (3, 7)], "a rectangle"),
+        ("p 0 0 4 0 0 4", [(0, 0), (1, 1)], [(4, 4)], "a triangle"),
+        ("f 4 3 0 90 1 3", [(5, 5), (3, 7)], [(3, 4), (0, 4)], "a fan: right and down"),
+        ("# beam stop\n\nc 4 3 1\nshadow of the arm\np 0 0 1 0 0 1", [(3, 4), (0, 0)], [(5, 8)],
+         "several, with remarks"),
+    ],
+)  # fmt: skip
+def test_shapes_are_drawn(
+    tmp_path: Path,
+    text: str,
+    inside: list[tuple[int, int]],
+    outside: list[tuple[int, int]],
+    why: str,
+) -> None:
+    mask = read_mask(written(tmp_path / "mask.SAXS", text), shape=SHAPE)
+    assert all(mask[place] for place in inside), why
+    assert not any(mask[place] for place in outside), why
+
+
+@pytest.mark.parametrize("flip", [1, -1, 2, -3])
+def test_mask_of_py4xs_picture_is_turned_back(tmp_path: Path, flip: int) -> None:
+    from h5xs_bluesky.reduction.py4xs_geometry import Py4xsGeometry
+
+    place = Py4xsGeometry(
+        image_width=9, image_height=6, bm_ctr_x=0, bm_ctr_y=0, ratio_dw=1,
+        wavelength_angstrom=1, flip=flip,
+    )  # fmt: skip
+    np.save(tmp_path / "a.npy", MASK)
+    stored = place.stored(MASK)
+    found = read_mask(tmp_path / "a.npy", shape=stored.shape, flip=flip)
+    assert np.array_equal(found, stored)
+
+
+def nexus_mask(path: Path, values: NDArray[Any], name: str = "pixel_mask") -> Path:
+    with h5py.File(path, "w") as file:
+        file[f"entry/instrument/detector/{name}"] = values
+    return path
+
+
+def test_bits_of_a_pixel_mask(tmp_path: Path) -> None:
+    values = np.zeros(SHAPE, "u4")
+    values[0, :5] = 1 << 0, 1 << 1, 1 << 4, 1 << 8, 1 << 31
+    path = nexus_mask(tmp_path / "master.h5", values)
+    assert np.argwhere(read_mask(path, shape=SHAPE))[:, 1].tolist() == [0, 1, 2, 3, 4]
+    some = read_mask(path, shape=SHAPE, bits=[1, 31])
+    assert np.argwhere(some)[:, 1].tolist() == [1, 4]
+    other = nexus_mask(tmp_path / "other.h5", values, name="bad")
+    named = read_mask(other, shape=SHAPE, dataset="/entry/instrument/detector/bad", bits=[0])
+    assert named.sum() == 1
+
+
+def test_painted_region_is_the_mask(tmp_path: Path) -> None:
+    """On a screenshot, say, of a frame: what is red is excluded."""
+    pixels = np.random.default_rng(1).integers(0, 200, (*SHAPE, 3)).astype("u1")
+    pixels[MASK] = 255, 0, 0
+    Image.fromarray(pixels).save(tmp_path / "painted.png")
+    for color in ("red", "#ff0000"):
+        found = read_mask(tmp_path / "painted.png", shape=SHAPE, color=color)
+        assert np.array_equal(found, MASK)
+
+
+def test_masks_that_pyfai_knows() -> None:
+    mask = detector_mask("Pilatus1M", shape=(1043, 981))
+    assert mask[200].all(), "a gap between modules"
+    assert not mask[100, 100]
+
+
+@pytest.mark.parametrize(
+    ("make", "how", "word"),
+    [
+        (lambda p: written(p / "a.txt", "c 1 2"), {}, "line 1: expected 3 numbers"),
+        (lambda p: written(p / "a.txt", "p 1 2 3 4"), {}, "three or more pairs"),
+        (lambda p: written(p / "a.txt", "nothing drawn"), {}, "expected a mask"),
+        (lambda p: nexus_mask(p / "a.h5", MASK, name="other"), {}, "found none: name"),
+        (lambda p: nexus_mask(p / "a.h5", MASK * 1.0), {}, "whole numbers"),
+        (lambda p: nexus_mask(p / "a.h5", MASK[:2]), {}, r"found \(2, 9\)"),
+        (lambda p: written(p / "a.png", "no picture"), {"color": "red"}, "painted picture"),
+        (lambda p: written(p / "a.png", ""), {"color": "reddish"}, "a colour like"),
+    ],
+)
+def test_file_that_holds_no_mask_is_refused(
+    tmp_path: Path, make: Any, how: dict[str, Any], word: str
+) -> None:
+    with pytest.raises(FileFormatError, match=word):
+        read_mask(make(tmp_path), shape=SHAPE, **how)
+
+
+def test_picture_without_paint_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((*SHAPE, 3), "u1")).save(tmp_path / "a.png")
+    with pytest.raises(FileFormatError, match="save without loss"):
+        read_mask(tmp_path / "a.png", shape=SHAPE, color="red")
+
+
+def test_mask_behind_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    nexus_mask(tmp_path / "secret.h5", MASK.astype("u1"))
+    with h5py.File(tmp_path / "in" / "x.h5", "w") as file:
+        file["entry"] = h5py.ExternalLink("../secret.h5", "/entry")
+    with pytest.raises(RefusedError):
+        read_mask(tmp_path / "in" / "x.h5", shape=SHAPE)
+
+
+def test_detector_without_a_mask_in_pyfai_is_told() -> None:
+    with pytest.raises(FileFormatError, match="expected a detector that pyFAI knows"):
+        detector_mask("home made", shape=SHAPE)
+    with pytest.raises(FileFormatError, match="give it as a file"):
+        detector_mask("Pilatus1M", shape=SHAPE)
 
 
 def test_mask_of_the_real_frames_is_read(h5xs_data: Path) -> None:
