@@ -23,7 +23,7 @@ IS_3_11 := -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))"
 PY4XS_PYTHON ?= $(shell for p in $(PYTHON) python3.11; do \
     $$p $(IS_3_11) 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test test-py4xs lint format lock clean
+.PHONY: help demo test test-py4xs lint format docs lock clean
 
 help:
 	@echo "make demo         run the main job; DATA=folder FRAMES=n OUT=folder change it"
@@ -31,6 +31,7 @@ help:
 	@echo "make test-py4xs   run the tests against the ancestor, py4xs, in an environment of its own"
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make format       let ruff mend what it can"
+	@echo "make docs         build the documentation: build/docs/index.html"
 	@echo "make lock         pin the newest versions of all requirements anew"
 	@echo "make clean        remove .venv and what tools left behind"
 
@@ -52,6 +53,10 @@ lint: $(DEV_READY)
 format: $(DEV_READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(DEV_READY)
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
 
 # Says nothing if $(PYTHON) will do, otherwise why not.
 CHECK_PYTHON := import sys; v = sys.version_info; v < (3, 11) and sys.exit("it is %d.%d" % v[:2]); \
@@ -97,7 +102,7 @@ lock:
 	@$(PY4XS_PYTHON) -m venv --clear build/lock
 	@$(LOCK) $(PIP_INSTALL) --upgrade setuptools .
 	@$(LOCK) $(FREEZE) > build/lock/run.txt
-	@$(LOCK) $(PIP_INSTALL) '.[test,lint]'
+	@$(LOCK) $(PIP_INSTALL) '.[test,lint,docs]'
 	@$(LOCK) $(FREEZE) > build/lock/dev.txt
 	@{ echo '# What the package needs to run, and setuptools, which builds it.'; \
 	   echo '$(LOCK_HEAD)'; cat build/lock/run.txt; } > requirements.txt

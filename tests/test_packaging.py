@@ -116,7 +116,8 @@ def test_profile_folder_is_not_a_package() -> None:
 def test_requirements_pin_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = {name_of(line) for line in project["dependencies"] + extras["test"] + extras["lint"]}
+    tools = [line for extra in ("test", "lint", "docs") for line in extras[extra]]
+    wanted = {name_of(line) for line in project["dependencies"] + tools}
     files = ("requirements.txt", "requirements-dev.txt")
     lines = [line for file in files for line in (ROOT / file).read_text().splitlines()]
     pins = [line for line in lines if line and not line.startswith(("#", "-r "))]

@@ -18,6 +18,14 @@ from h5xs_bluesky.reduction.merge import default_scales
 from h5xs_bluesky.reduction.py4xs_geometry import Py4xsGeometry
 
 _ANGSTROM_M = 1e-10
+# py4xs' names of what `Py4xsGeometry` needs, and of angles that may be left out.
+PY4XS_NUMBERS = {
+    "bm_ctr_x": "bm_ctr_x",
+    "bm_ctr_y": "bm_ctr_y",
+    "ratio_dw": "ratioDw",
+    "wavelength_angstrom": "wavelength",
+}
+PY4XS_ANGLES = ("det_orient", "det_tilt", "det_phi")
 _OWN_MASK = "detector"  # stands for the mask that pyFAI knows, where a file is expected
 
 
@@ -156,10 +164,8 @@ def _geometry_from_file(
 def _geometry_of_py4xs(table: Table) -> Geometry:
     """Read py4xs' own parameters, under py4xs' own names."""
     entry = table.table("py4xs")
-    required = {"bm_ctr_x": "bm_ctr_x", "bm_ctr_y": "bm_ctr_y", "ratio_dw": "ratioDw"}
-    numbers = {ours: entry.get(theirs, float) for ours, theirs in required.items()}
-    numbers["wavelength_angstrom"] = entry.get("wavelength", float)
-    for angle in ("det_orient", "det_tilt", "det_phi"):
+    numbers = {ours: entry.get(theirs, float) for ours, theirs in PY4XS_NUMBERS.items()}
+    for angle in PY4XS_ANGLES:
         numbers[f"{angle}_deg"] = entry.get(angle, float, 0.0)
     numbers["pixel_size_m"] = entry.get("pixel_size_m", float, 172e-6)
     width, height = entry.get("ImageWidth", int), entry.get("ImageHeight", int)

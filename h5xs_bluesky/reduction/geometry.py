@@ -101,12 +101,12 @@ class Geometry:
         return np.asarray(per_nm, dtype=float) * _PER_ANGSTROM_FROM_PER_NM
 
     def q_half_width_map(self) -> NDArray[np.float64]:
-        """Give the largest |Δq| between a pixel's centre and its corners, (H, W), in Å⁻¹."""
+        """Give the largest distance in q of a pixel's corner from its centre, (H, W), in Å⁻¹."""
         per_nm = self._pyfai().delta_array(self.shape, unit="q_nm^-1", scale=True)
         return np.asarray(per_nm, dtype=float) * _PER_ANGSTROM_FROM_PER_NM
 
     def two_theta_half_width_map(self) -> NDArray[np.float64]:
-        """Give the largest |Δ2θ| between a pixel's centre and its corners, (H, W), in rad."""
+        """Give the largest distance in 2θ of a corner from the centre, (H, W), in rad."""
         return np.asarray(self._pyfai().delta_array(self.shape, unit="2th_rad"), dtype=float)
 
     def two_theta_map(self) -> NDArray[np.float64]:

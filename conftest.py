@@ -1,0 +1,60 @@
+"""Runs the examples of the documentation: each page's blocks, in order, in an empty folder."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
+from pathlib import Path
+
+import pytest
+from sybil import Example, Sybil
+from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
+
+_ROOT = Path(__file__).parent
+_DATA = Path(os.environ.get("H5XS_DATA", _ROOT.parent / "shared" / "data")).resolve()
+
+
+@pytest.fixture(scope="module")
+def page_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Make an empty folder to work in, the same for all blocks of a page."""
+    folder = tmp_path_factory.mktemp("page")
+    before = Path.cwd()
+    os.chdir(folder)
+    yield folder
+    os.chdir(before)
+
+
+def _run(example: Example) -> str | None:
+    """Run the commands of a block of shell; gives what went wrong, as Sybil wants it."""
+    scripts = str(Path(sys.executable).parent)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", str(example.parsed)],
+        env={**os.environ, "PATH": f"{scripts}:{os.environ['PATH']}", "H5XS_DATA": str(_DATA)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    if done.returncode == 0:
+        return None
+    return f"exit status {done.returncode}\n{done.stdout}\n{done.stderr}"
+
+
+def _write(example: Example) -> None:
+    """Write a block of TOML into the file that the comment in its first line names."""
+    first = str(example.parsed).splitlines()[0]
+    if first.startswith("# ") and first.endswith(".toml"):
+        Path(first.removeprefix("# ")).write_text(str(example.parsed), encoding="utf-8")
+
+
+pytest_collect_file = Sybil(
+    parsers=[
+        PythonCodeBlockParser(doctest_optionflags=ELLIPSIS | NORMALIZE_WHITESPACE),
+        CodeBlockParser("sh", _run),
+        CodeBlockParser("toml", _write),
+        SkipParser(),
+    ],
+    patterns=["README.md", "docs/*/*.md"],
+    fixtures=["page_folder"],
+).pytest()
