@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from h5xs_bluesky.callbacks.documents import Document, is_frame_shape
-from h5xs_bluesky.errors import FileFormatError
+from h5xs_bluesky.errors import RefusedError
 from h5xs_bluesky.io.external import path_of
 from h5xs_bluesky.io.run_contents import RunContents
 from h5xs_bluesky.io.stream_rows import Place
@@ -38,6 +38,8 @@ class Announcement:
         The rows of the events in their stream.
     received
         When we heard of them, in s since the epoch.
+    problem
+        Why they cannot be waited for; "" if they can.
     """
 
     stream: str
@@ -49,6 +51,7 @@ class Announcement:
     frames: bool
     places: Sequence[Place]
     received: float
+    problem: str = ""
 
     @property
     def frame_count(self) -> int:
@@ -86,13 +89,6 @@ class Announcements:
             When it came, in s since the epoch.
         row
             Of an event.
-
-        Raises
-        ------
-        FileFormatError
-            If it tells of a kind of file that is not known.
-        RefusedError
-            If it tells of another machine.
         """
         if name == "descriptor":
             self._descriptors[doc["uid"]] = doc
@@ -101,9 +97,10 @@ class Announcements:
         elif name == "stream_datum":
             yield self._stream_datum(doc, received)
         elif name == "datum":
-            self._datums[doc["datum_id"]] = doc
             if doc["datum_id"] in self._wanted:
                 yield self._datum(doc, received, *self._wanted.pop(doc["datum_id"]))
+            else:
+                self._datums[doc["datum_id"]] = doc
         elif name == "event" and row is not None:
             yield from self._event(doc, received, row)
 
@@ -114,41 +111,48 @@ class Announcements:
                 continue
             where = doc["descriptor"], field_name, row
             if value in self._datums:
-                yield self._datum(self._datums[value], received, *where)
+                yield self._datum(self._datums.pop(value), received, *where)
             else:  # the datum comes later
                 self._wanted[value] = where
 
     def _stream_datum(self, doc: Document, received: float) -> Announcement:
         resource = self._resources[doc["stream_resource"]]
         name, descriptor = resource["data_key"], self._descriptors[doc["descriptor"]]
+        problem, path = "", Path()
         if resource.get("mimetype") != _HDF5:
-            raise FileFormatError(
-                f"{name}: expected a file of type {_HDF5!r}, found {resource.get('mimetype')!r}: "
-                "the journal tells where it is, its frames are neither linked nor reduced"
+            problem = (
+                f"expected a file of type {_HDF5!r}, found {resource.get('mimetype')!r}: the "
+                "journal tells where it is, its frames are neither linked nor reduced"
             )
+        else:
+            try:
+                path = path_of(resource["uri"])
+            except RefusedError as error:
+                problem = str(error)
         frames, per_event = _kind(descriptor, name, claimed=name in self._data_keys)
         return Announcement(
             stream=self._contents.stream_of(doc),
             field=name,
-            path=path_of(resource["uri"]),
-            dataset=str(resource["parameters"]["dataset"]),
+            path=path,
+            dataset=str(resource.get("parameters", {}).get("dataset", "")),
             first=int(doc["indices"]["start"]) * per_event,
             per_event=per_event,
             frames=frames,
             places=self._contents.announced.pop(doc["uid"]),
             received=received,
+            problem=problem,
         )
 
     def _datum(
         self, doc: Document, received: float, descriptor: str, name: str, row: int
     ) -> Announcement:
         resource = self._resources[doc["resource"]]
-        point = doc["datum_kwargs"].get("point_number")
+        point, problem = doc["datum_kwargs"].get("point_number"), ""
         if not str(resource["spec"]).startswith(_AREA_DETECTOR_HDF5) or point is None:
-            raise FileFormatError(
-                f"{name}: expected a resource of spec {_AREA_DETECTOR_HDF5} with point numbers, "
-                f"found {resource['spec']!r} with {sorted(doc['datum_kwargs'])}: the journal tells "
-                "where it is, its frames are neither linked nor reduced"
+            problem = (
+                f"expected a resource of spec {_AREA_DETECTOR_HDF5} with point numbers, found "
+                f"{resource['spec']!r} with {sorted(doc['datum_kwargs'])}: the journal tells where "
+                "it is, its frames are neither linked nor reduced"
             )
         per_event = int(resource["resource_kwargs"].get("frame_per_point", 1))
         return Announcement(
@@ -156,11 +160,12 @@ class Announcements:
             field=name,
             path=Path(resource["root"]) / resource["resource_path"],
             dataset=_AREA_DETECTOR_DATASET,
-            first=int(point) * per_event,
+            first=int(point or 0) * per_event,
             per_event=per_event,
             frames=True,
             places=[Place(row)],
             received=received,
+            problem=problem,
         )
 
 

@@ -190,9 +190,19 @@ class Pipeline:
                 run.status.count(received=found.frame_count, queue=found.frame_count)
                 run.awaited += len(found.places)
                 self._room.enter(0, timeout_s=0)  # on its way until the last event is placed
-                self._external.watch(found, run.folders, partial(self._deliver, run))
-        except H5xsError as error:
-            run.status.fail(str(error))
+                if not found.problem:
+                    self._external.watch(found, run.folders, partial(self._deliver, run))
+                    continue
+                self._room.enter(0, timeout_s=0)
+                self._arrive(
+                    run,
+                    Arrival(
+                        announcement=found,
+                        first=0,
+                        events=len(found.places),
+                        problem=found.problem,
+                    ),
+                )
         except Exception as error:
             logger.exception("A %s document could not be understood", name)
             run.status.fail(f"{name}: {type(error).__name__}: {error}")

@@ -56,11 +56,13 @@ class RunStatus:
                 setattr(self, name, getattr(self, name) + number)
 
     def fail(self, message: str) -> None:
-        """Keep and log what went wrong; of many different errors the first ones are kept."""
+        """Keep and log what went wrong; of many errors the first different ones."""
         self.last_error = message
+        level = logging.DEBUG
         if message not in self.errors and len(self.errors) < _MOST_ERRORS:
             self.errors.append(message)
-        logger.error("Run %s (%s): %s", self.uid[:8], self.sample, message)
+            level = logging.ERROR
+        logger.log(level, "Run %s (%s): %s", self.uid[:8], self.sample, message)
 
     def warn(self, message: str) -> None:
         """Keep and log what the user should know, once."""

@@ -7,9 +7,11 @@ from numpy.typing import NDArray
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.geometry import Geometry
 from h5xs_bluesky.reduction.pixels import Pixels
+from h5xs_bluesky.reduction.py4xs_geometry import Py4xsGeometry
 from h5xs_bluesky.reduction.qgrid import QGrid
 
 SHAPE = (23, 31)
+FLIPS = [0, 1, 2, 3, -1, -2, -3, -4, 4, -5]
 
 
 @st.composite
@@ -33,6 +35,25 @@ def geometries(draw: st.DrawFn) -> Geometry:
         rot2_rad=draw(angle),
         rot3_rad=draw(angle),
         wavelength_m=draw(st.floats(0.3e-10, 2e-10)),
+    )
+
+
+@st.composite
+def py4xs_geometries(draw: st.DrawFn) -> Py4xsGeometry:
+    """Detectors in any place that py4xs can describe, tilted and flipped."""
+    angle = st.floats(-180, 180)
+    return Py4xsGeometry(
+        image_width=SHAPE[1],
+        image_height=SHAPE[0],
+        bm_ctr_x=draw(st.floats(-50, 80)),
+        bm_ctr_y=draw(st.floats(-50, 80)),
+        ratio_dw=draw(st.floats(0.5, 50)),
+        wavelength_angstrom=draw(st.floats(0.3, 2.5)),
+        det_orient_deg=draw(angle),
+        det_tilt_deg=draw(st.sampled_from([0.0, 1e-3, -0.5, 5.0, -20.0, 35.0, 60.0])),
+        det_phi_deg=draw(angle),
+        flip=draw(st.sampled_from(FLIPS)),
+        sample_normal_deg=draw(st.floats(-90, 90)),
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import event_model
 import h5py
 import hdf5plugin  # noqa: F401 - registers the filters
 import numpy as np
@@ -445,6 +446,95 @@ def test_files_of_kinds_that_are_not_known_are_told(tmp_path: Path) -> None:
     resource["mimetype"] = "multipart/related;type=image/tiff"
     send(live, run.begin(), [(name, resource)], run.datum(SAXS, 0, 1), run.end())
     assert "expected a file of type 'application/x-hdf5'" in finished(live)["last_error"]
+
+
+def test_detector_whose_files_are_not_known_does_not_hold_the_others(tmp_path: Path) -> None:
+    live = live_at(tmp_path, wait_s=60.0)
+    run = StreamedRun(KEYS)
+    ((name, resource),) = run.resource(SAXS, tmp_path / "x.tif")
+    resource["mimetype"] = "multipart/related;type=image/tiff"
+    waxs = file_of(tmp_path / "experiment" / "waxs.h5", stack(2, WAXS))
+    send(live, run.begin(), [(name, resource)], run.resource(WAXS, waxs))
+    for number in range(2):
+        send(live, run.datum(SAXS, number, number + 1), run.datum(WAXS, number, number + 1))
+    assert live.wait(20)
+    status = live.status()
+    assert (status["reduced"], status["missing"]) == (2, 2)
+    send(live, run.end())
+    assert len(finished(live)["errors"]) == 1
+
+
+def area_detector_run(path: Path, *, datum_first: bool, per_point: int = 1) -> Documents:
+    """A run of three points as areaDetector's file plugin is told of by resource and datum."""
+    run = event_model.compose_run(metadata={"sample_name": "water", "scan_id": 7})
+    key = {"source": "x", "dtype": "array", "shape": [64, 48], "external": "FILESTORE:"}
+    number = {"source": "x", "dtype": "number", "shape": []}
+    keys = {SAXS: key, "em1": number, "em2": number}
+    stream = run.compose_descriptor(name="primary", data_keys=keys)
+    resource = run.compose_resource(
+        spec="AD_HDF5",
+        root=str(path.parent),
+        resource_path=path.name,
+        resource_kwargs={"frame_per_point": per_point},
+    )
+    documents: Documents = [
+        ("start", dict(run.start_doc)),
+        ("descriptor", dict(stream.descriptor_doc)),
+        ("resource", dict(resource.resource_doc)),
+    ]
+    for point in range(3):
+        datum = resource.compose_datum(datum_kwargs={"point_number": point})
+        event = stream.compose_event(
+            data={SAXS: datum["datum_id"], **MONITORS},
+            timestamps=dict.fromkeys(keys, 1.0),
+            filled={SAXS: False},
+        )
+        pair: Documents = [("datum", dict(datum)), ("event", dict(event))]
+        documents += pair if datum_first else pair[::-1]
+    return [*documents, ("stop", dict(run.compose_stop()))]
+
+
+@pytest.mark.parametrize("per_point", [1, 2])
+@pytest.mark.parametrize("datum_first", [True, False])
+def test_files_of_areadetector(tmp_path: Path, datum_first: bool, per_point: int) -> None:
+    path = file_of(tmp_path / "experiment" / "ad.h5", stack(3 * per_point))
+    live = live_at(tmp_path)
+    send(live, area_detector_run(path, datum_first=datum_first, per_point=per_point))
+    run = finished(live)
+    assert (run["acknowledged"], run["reduced"], run["errors"]) == (3 * per_point,) * 2 + ([],)
+    with h5py.File(tmp_path / "experiment/experiment.h5", "r", swmr=True) as file:
+        frames = file[f"water/primary/data/{SAXS}"][()]
+        assert np.array_equal(frames, stack(3 * per_point))
+        assert len(file["water/processed/_SAXS"]) == 3 * per_point
+        assert file["water/primary/data/em2"][()].tolist() == [800.0] * 3
+
+
+def test_closing_gives_up_what_is_not_there_at_once(tmp_path: Path) -> None:
+    live = live_at(tmp_path, wait_s=60.0)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    send(live, run.begin(), run.resource(SAXS, tmp_path / "experiment" / "never.h5"))
+    send(live, run.datum(SAXS, 0, 1), run.end())
+    began = time.monotonic()
+    live.close()
+    assert time.monotonic() - began < 5
+    (status,) = live.status()["runs"]
+    assert status["missing"] == 1
+    assert "found none; we were closed" in status["last_error"]
+
+
+def test_runs_with_files_may_interleave(tmp_path: Path) -> None:
+    live = live_at(tmp_path, roots=Roots(permanent=(tmp_path,)))
+    runs = [
+        step_scan(tmp_path / str(number), 5, sample_name=f"sample {number}") for number in range(3)
+    ]
+    for parts in zip(*runs, strict=True):
+        send(live, *parts)
+    assert live.wait(30)
+    assert [run["reduced"] for run in live.status()["runs"]] == [10, 10, 10]
+    live.close()
+    for number in range(3):
+        found = results(tmp_path / "experiment", f"sample {number}")
+        assert np.array_equal(found[f"raw {SAXS}"], stack(5))
 
 
 def test_scan_is_not_held_by_a_file_that_does_not_come(tmp_path: Path) -> None:
