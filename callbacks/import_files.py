@@ -65,7 +65,8 @@ def import_files(
     FramesNotSavedError
         If frames cannot be written.
     """
-    beamline = replace(beamline, output=replace(beamline.output, max_block_s=_PATIENCE_S))
+    output = replace(beamline.output, max_block_s=_PATIENCE_S, when_full="fail")
+    beamline = replace(beamline, output=output)
     live = LiveReduction(beamline, folder)
     done = []
     try:

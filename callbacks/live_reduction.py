@@ -53,6 +53,11 @@ class LiveReduction:
         Called instead of failing the plan when memory stays full and the configuration says
         ``when_full = "pause"``; for example ``RE.request_pause``.
 
+    Attributes
+    ----------
+    folder : Path or None
+        As given.
+
     Raises
     ------
     FramesNotSavedError

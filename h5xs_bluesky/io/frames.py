@@ -26,21 +26,18 @@ class _Index:
         self, file: h5py.File, *, field: str, frames_per_event: int, reconstructed: bool
     ) -> None:
         self._file = file
-        self._timestamps = _column(file, schema.TIMESTAMPS, np.float64)
+        self._timestamps = _column(file, schema.TIMESTAMPS, np.float64, np.nan)
         self._timestamps.attrs[schema.FIELD] = np.bytes_(field.encode())
         self._timestamps.attrs[schema.FRAMES_PER_EVENT] = frames_per_event
         self._timestamps.attrs[schema.RECONSTRUCTED] = reconstructed
-        self._positions = _column(file, schema.POSITION, np.int64)
+        self._positions = _column(file, schema.POSITION, np.int64, schema.NO_POSITION)
         self._committed = file.create_dataset(schema.COMMITTED, data=np.zeros(1, np.int64))
 
     def write(
         self, first: int, timestamps: NDArray[np.float64], positions: NDArray[np.int64]
     ) -> None:
         """Write from row `first` on; rows between the last one and that have no position."""
-        gap = range(self._timestamps.shape[0], first)
         self.cut(first + len(positions))
-        for row in gap:
-            self._timestamps[row], self._positions[row] = np.nan, schema.NO_POSITION
         self._timestamps[first:] = timestamps
         self._positions[first:] = positions
 
@@ -56,8 +53,10 @@ class _Index:
             dataset.resize(rows, axis=0)
 
 
-def _column(file: h5py.File, name: str, dtype: type[np.generic]) -> h5py.Dataset:
-    return file.create_dataset(name, shape=(0,), maxshape=(None,), chunks=(_ROWS,), dtype=dtype)
+def _column(file: h5py.File, name: str, dtype: type[np.generic], fill: float) -> h5py.Dataset:
+    return file.create_dataset(
+        name, shape=(0,), maxshape=(None,), chunks=(_ROWS,), dtype=dtype, fillvalue=fill
+    )
 
 
 class FrameFile:

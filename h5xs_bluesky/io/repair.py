@@ -9,6 +9,7 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError, FileInUseError
 from h5xs_bluesky.io.experiment import add_sample
 from h5xs_bluesky.io.journal import read_journal
+from h5xs_bluesky.io.names import safe_name
 from h5xs_bluesky.io.run_contents import RunContents
 from h5xs_bluesky.io.run_files import RunFolder, sample_attributes, write_run_file
 from h5xs_bluesky.io.superblock import read_superblock, repair_superblock
@@ -86,9 +87,10 @@ def repair_sample(folder: RunFolder) -> Repaired:
     for leftover in folder.path.iterdir():
         if _TEMPORARY.fullmatch(leftover.name):
             leftover.unlink()
-    opened = [path for path in sorted(folder.path.glob("*.h5")) if _repair_file(path)]
     records = read_journal(folder.path / schema.JOURNAL_FILE)
     contents = RunContents.from_records(records, keep_scalars=True)
+    ours = _our_files(folder.path, contents)
+    opened = [path for path in ours if _repair_file(path)]
     if opened or contents.stop is None or not (folder.path / schema.RUN_FILE).exists():
         write_run_file(folder.path, contents, sample_attributes(folder.path))
     return Repaired(
@@ -101,6 +103,17 @@ def repair_sample(folder: RunFolder) -> Repaired:
         files=tuple(path.name for path in opened),
         ended=contents.stop is not None,
     )
+
+
+def _our_files(folder: Path, contents: RunContents) -> list[Path]:
+    """List our HDF5 files; others may be there, of detectors that go on writing."""
+    begins = [safe_name(name) + mark for name in contents.streams for mark in ".-"]
+    return [
+        path
+        for path in sorted(folder.glob("*.h5"))
+        if path.name in (schema.RUN_FILE, schema.PROCESSED_FILE)
+        or path.name.startswith(tuple(begins))
+    ]
 
 
 def _repair_file(path: Path) -> bool:

@@ -631,3 +631,39 @@ def test_repaired_run_keeps_the_links_of_a_dead_writer(tmp_path: Path) -> None:
     dt = h5xs(tmp_path / "experiment/experiment.h5")
     dt.load_data()
     assert len(dt.d1s["water"]["merged"]) == 6
+
+
+def test_repair_leaves_the_file_of_a_living_detector_alone(
+    tmp_path: Path, opened: Callable[..., Ioc]
+) -> None:
+    """Even where that lies in the sample's own folder."""
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    send(live, run.begin())
+    assert live.wait(10)
+    ioc = opened(tmp_path / "experiment" / "water" / "ioc-7.h5", stack(1))
+    ioc.write(stack(2))
+    send(live, run.resource(SAXS, ioc.path), run.datum(SAXS, 0, 2), run.end())
+    assert finished(live)["reduced"] == 2
+    before = ioc.path.read_bytes()[:100]
+    (sample,) = repair_experiment(tmp_path / "experiment")
+    assert (sample.problem, sample.files) == ("", ())
+    assert ioc.path.read_bytes()[:100] == before
+    ioc.write(stack(1))
+
+
+def test_rows_that_a_link_skips_have_no_position(tmp_path: Path) -> None:
+    """As where a detector had written frames before the run began."""
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    path = file_of(tmp_path / "experiment" / "ioc.h5", stack(6))
+    send(live, run.begin(), run.resource(SAXS, path))
+    send(live, run.datum(SAXS, 3, 4, seq_num=1), run.datum(SAXS, 5, 6, seq_num=2), run.end())
+    assert finished(live)["reduced"] == 2
+    with h5py.File(tmp_path / "experiment/water/primary.saxs_image.h5", "r") as file:
+        assert file["position"][()].tolist() == [-1, -1, -1, 0, -1, 1]
+    dt = h5xs(tmp_path / "experiment/experiment.h5", read_only=True)
+    assert np.array_equal(dt.get_d2("water", frn=0)["_SAXS"].data, stack(6)[3])
+    assert np.array_equal(dt.get_d2("water", frn=1)["_SAXS"].data, stack(6)[5])
+    dt.load_data(update_only=False)
+    assert len(dt.d1s["water"]["merged"]) == 2
