@@ -14,6 +14,20 @@ SHAPE = (23, 31)
 FLIPS = [0, 1, 2, 3, -1, -2, -3, -4, 4, -5]
 
 
+# A detector as WAXS stands: near and turned about every axis.
+TILTED = Geometry(
+    shape=(195, 487),
+    pixel_size_m=(172e-6, 172e-6),
+    distance_m=0.15,
+    poni1_m=0.01,
+    poni2_m=-0.005,
+    rot1_rad=0.3,
+    rot2_rad=-0.2,
+    rot3_rad=0.1,
+    wavelength_m=0.9e-10,
+)
+
+
 @st.composite
 def qgrids(draw: st.DrawFn) -> QGrid:
     """Grids of any spacing within the range of `pixels`."""

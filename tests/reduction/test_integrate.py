@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from strategies import SHAPE, frames, pixels, qgrids
+from strategies import SHAPE, TILTED, frames, pixels, qgrids
 
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.accumulators import Accumulators
@@ -213,19 +213,6 @@ def pyfai_result(
         polarization_factor=0.95,
         **how,
     )
-
-
-TILTED = Geometry(
-    shape=(195, 487),
-    pixel_size_m=(172e-6, 172e-6),
-    distance_m=0.15,
-    poni1_m=0.01,
-    poni2_m=-0.005,
-    rot1_rad=0.3,
-    rot2_rad=-0.2,
-    rot3_rad=0.1,
-    wavelength_m=0.9e-10,
-)
 
 
 def our_result(

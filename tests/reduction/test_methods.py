@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import sparse
-from strategies import SHAPE, frames, half_widths, pixels, qgrids
+from strategies import SHAPE, TILTED, frames, half_widths, pixels, qgrids
 
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.geometry_files import read_poni
@@ -32,18 +32,6 @@ from h5xs_bluesky.reduction.splitting import SPLITTING, split_pixels
 METHODS = [Method(estimator=e, error_model=m) for e, m in product(ESTIMATORS, ERROR_MODELS)]
 IDS = [f"{m.estimator}-{m.error_model}" for m in METHODS]
 methods = pytest.mark.parametrize("method", METHODS, ids=IDS)
-
-TILTED = Geometry(
-    shape=(195, 487),
-    pixel_size_m=(172e-6, 172e-6),
-    distance_m=0.15,
-    poni1_m=0.01,
-    poni2_m=-0.005,
-    rot1_rad=0.3,
-    rot2_rad=-0.2,
-    rot3_rad=0.1,
-    wavelength_m=0.9e-10,
-)
 
 
 def changed(pixels: Pixels, **changes: Any) -> Pixels:
