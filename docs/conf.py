@@ -25,7 +25,7 @@ apidoc_modules = [
         "follow_links": True,  # callbacks
         "separate_modules": True,
         "module_first": True,
-        "automodule_options": {"members", "show-inheritance"},
+        "automodule_options": {"members"},
     }
 ]
 autodoc_member_order = "bysource"
