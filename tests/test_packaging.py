@@ -12,8 +12,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "h5xs_bluesky"
+KERNEL = "h5xs_bluesky/reduction/_kernel.abi3.so"
 NOT_COPIED = shutil.ignore_patterns(
-    ".*", "__pycache__", "*.egg-info", "build", "dist", "demo-output", "docs"
+    ".*", "__pycache__", "*.egg-info", "*.so", "build", "dist", "demo-output", "docs"
 )
 
 
@@ -24,7 +25,7 @@ def tree() -> dict[str, bytes]:
         f"{prefix}/{path.relative_to(folder).as_posix()}": path.read_bytes()
         for prefix, folder in folders.items()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix != ".pyc"
+        if path.is_file() and path.suffix not in (".pyc", ".c", ".so")
     }
 
 
@@ -53,7 +54,7 @@ def metadata_of(wheel: dict[str, bytes], name: str) -> str:
 
 def test_wheel_holds_every_file_of_the_package_and_no_other(wheel: dict[str, bytes]) -> None:
     installed = {name for name in wheel if ".dist-info/" not in name}
-    assert installed == set(tree())
+    assert installed == {*tree(), KERNEL}
 
 
 def test_wheel_holds_the_files_as_they_are_in_the_tree(wheel: dict[str, bytes]) -> None:
@@ -85,6 +86,11 @@ def test_wheel_has_no_top_level(wheel: dict[str, bytes], folder: str, reason: st
     assert not [name for name in wheel if name.startswith(f"{folder}/")], reason
 
 
+def test_one_wheel_is_for_all_versions_of_python(built: Path) -> None:
+    (path,) = built.glob("*.whl")
+    assert "-cp311-abi3-" in path.name
+
+
 def test_wheel_installs_the_command_h5xs(wheel: dict[str, bytes]) -> None:
     assert "h5xs = h5xs_bluesky.cli:app" in metadata_of(wheel, "entry_points.txt")
 
@@ -100,7 +106,8 @@ def test_source_distribution_holds_what_the_wheel_is_built_from(built: Path) -> 
     (path,) = built.glob("*.tar.gz")
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"pyproject.toml", "README.md", "LICENSE", "callbacks/__init__.py"} <= names
+    wanted = {"pyproject.toml", "setup.py", "README.md", "LICENSE", "callbacks/__init__.py"}
+    assert {*wanted, "h5xs_bluesky/reduction/_kernel.c"} <= names
 
 
 def test_checkout_reaches_the_callbacks_through_a_relative_link() -> None:

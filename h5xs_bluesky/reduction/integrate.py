@@ -1,5 +1,6 @@
 """From a frame to the sums of its q-bins."""
 
+import logging
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,6 +13,9 @@ from h5xs_bluesky.reduction.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.splitting import split_pixels
 
+logger = logging.getLogger(__name__)
+
+_MOST_COMPILED_BINS = 65535  # whose numbers are 16 bits wide
 _StaticSums = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -39,7 +43,9 @@ class Integrator(Protocol):
         ...
 
 
-def make_integrator(pixels: Pixels, qgrid: QGrid, method: Method | None = None) -> Integrator:
+def make_integrator(
+    pixels: Pixels, qgrid: QGrid, method: Method | None = None, *, compiled: bool = True
+) -> Integrator:
     """Make the fastest integrator that does what is asked for.
 
     Parameters
@@ -48,10 +54,28 @@ def make_integrator(pixels: Pixels, qgrid: QGrid, method: Method | None = None) 
         What is integrated.
     method
         How; by default weighted, with Poisson errors.
+    compiled
+        Use the compiled loop, where the package was built with one. Its sums differ from numpy's
+        by rounding.
     """
     method = Method() if method is None else method
-    plain = pixels.half_width is None and pixels.dark is None
-    if plain and method == Method():
+    common = pixels.half_width is None and pixels.dark is None and method == Method()
+    if compiled and len(qgrid) < _MOST_COMPILED_BINS:
+        try:
+            from h5xs_bluesky.reduction.compiled import (
+                CompiledIntegrator,
+                CompiledSharedIntegrator,
+            )
+        except ImportError:
+            logger.warning(
+                "The compiled loop is missing: frames are reduced with numpy, which is slower. "
+                "Install a C compiler and Python's headers, then install h5xs_bluesky again"
+            )
+        else:
+            if common:
+                return CompiledIntegrator(pixels, qgrid)
+            return CompiledSharedIntegrator(pixels, qgrid, method)
+    if common:
         return BinnedIntegrator(pixels, qgrid)
     return SharedIntegrator(pixels, qgrid, method)
 

@@ -14,6 +14,7 @@ from strategies import SHAPE, TILTED, frames, pixels, qgrids
 
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.accumulators import Accumulators
+from h5xs_bluesky.reduction.compiled import CompiledIntegrator, CompiledSharedIntegrator
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
 from h5xs_bluesky.reduction.integrate import (
@@ -25,8 +26,14 @@ from h5xs_bluesky.reduction.integrate import (
 from h5xs_bluesky.reduction.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 
-INTEGRATORS = [HistogramIntegrator, BinnedIntegrator, SharedIntegrator]
-DTYPES = ["u1", "u2", "u4", "i2", "i4", "f4", "f8"]
+INTEGRATORS = [
+    HistogramIntegrator,
+    BinnedIntegrator,
+    SharedIntegrator,
+    CompiledIntegrator,
+    CompiledSharedIntegrator,
+]
+DTYPES = ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", ">i4", ">u2", ">f4"]
 
 
 @pytest.fixture(params=INTEGRATORS)
@@ -54,19 +61,18 @@ def assert_equal(first: Accumulators, second: Accumulators, *, rtol: float = 1e-
 def test_fast_and_plain_integrator_agree(
     pixels: Pixels, qgrid: QGrid, frame: NDArray[np.int32]
 ) -> None:
-    assert_equal(
-        BinnedIntegrator(pixels, qgrid).integrate(frame),
-        HistogramIntegrator(pixels, qgrid).integrate(frame),
-        rtol=1e-10,
-    )
+    plain = HistogramIntegrator(pixels, qgrid).integrate(frame)
+    for kind in INTEGRATORS[1:]:
+        assert_equal(kind(pixels, qgrid).integrate(frame), plain, rtol=1e-10)
 
 
+@pytest.mark.parametrize("kind", [BinnedIntegrator, CompiledIntegrator])
 @settings(max_examples=40, deadline=None)
 @given(pixels(), qgrids(), frames(), st.integers(1, 5))
 def test_sums_are_linear_in_the_counts(
-    pixels: Pixels, qgrid: QGrid, frame: NDArray[np.int32], factor: int
+    kind: Any, pixels: Pixels, qgrid: QGrid, frame: NDArray[np.int32], factor: int
 ) -> None:
-    integrator = BinnedIntegrator(pixels, qgrid)
+    integrator = kind(pixels, qgrid)
     other = np.where(frame < 0, frame, frame[::-1, ::-1].clip(0))
     both = np.where(frame < 0, frame, factor * frame + other)
     one, two, sum_ = (integrator.integrate(each) for each in (frame, other, both))
@@ -77,15 +83,16 @@ def test_sums_are_linear_in_the_counts(
         assert np.array_equal(getattr(sum_, name), getattr(one, name)), name
 
 
+@pytest.mark.parametrize("kind", [BinnedIntegrator, CompiledIntegrator])
 @settings(max_examples=40, deadline=None)
 @given(pixels(), qgrids(), frames())
 def test_what_a_frame_excludes_counts_as_masked_to_the_bit(
-    pixels: Pixels, qgrid: QGrid, frame: NDArray[np.int32]
+    kind: Any, pixels: Pixels, qgrid: QGrid, frame: NDArray[np.int32]
 ) -> None:
     masked = Pixels(q=pixels.q, normalization=pixels.normalization, mask=pixels.mask | (frame < 0))
     assert np.array_equal(
-        BinnedIntegrator(pixels, qgrid).integrate(frame).to_array(),
-        BinnedIntegrator(masked, qgrid).integrate(frame.clip(0)).to_array(),
+        kind(pixels, qgrid).integrate(frame).to_array(),
+        kind(masked, qgrid).integrate(frame.clip(0)).to_array(),
     )
 
 
@@ -133,6 +140,52 @@ def test_pixel_that_its_value_disqualifies_is_left_out(
         kind(pixels, qgrid).integrate(frame),
         kind(masked, qgrid).integrate(np.ones(SHAPE, dtype=dtype)),
     )
+
+
+@settings(max_examples=60, deadline=None)
+@given(pixels(), qgrids(), frames(), st.randoms(use_true_random=False))
+def test_order_of_pixels_does_not_matter(
+    pixels: Pixels, qgrid: QGrid, frame: NDArray[np.int32], random: Any
+) -> None:
+    """To the bit for counts, which are added as integers."""
+    order = np.random.default_rng(random.randrange(2**32)).permutation(frame.size)
+
+    def moved(array: NDArray[Any]) -> NDArray[Any]:
+        return array.ravel()[order].reshape(array.shape)
+
+    other = Pixels(
+        q=moved(pixels.q), normalization=moved(pixels.normalization), mask=moved(pixels.mask)
+    )
+    one = CompiledIntegrator(pixels, qgrid).integrate(frame)
+    two = CompiledIntegrator(other, qgrid).integrate(moved(frame))
+    assert np.array_equal(one.signal, two.signal)
+    assert np.array_equal(one.count, two.count)
+    assert_equal(one, two)
+
+
+@settings(max_examples=60, deadline=None)
+@given(pixels(), qgrids(), frames())
+def test_mask_takes_away_and_never_adds(
+    pixels: Pixels, qgrid: QGrid, frame: NDArray[np.int32]
+) -> None:
+    more = Pixels(
+        q=pixels.q, normalization=pixels.normalization, mask=pixels.mask | (frame % 3 == 0)
+    )
+    with_less = CompiledIntegrator(more, qgrid).integrate(frame)
+    with_more = CompiledIntegrator(pixels, qgrid).integrate(frame)
+    for name in Accumulators.FIELDS:
+        assert (getattr(with_less, name) <= getattr(with_more, name) * (1 + 1e-12)).all(), name
+
+
+def test_counts_are_added_exactly_beyond_what_floats_hold() -> None:
+    pixels = Pixels(
+        q=np.full((1000, 1000), 0.5), normalization=np.ones((1000, 1000)),
+        mask=np.zeros((1000, 1000), bool),
+    )  # fmt: skip
+    frame = np.full((1000, 1000), 2**32 - 3, "u4")
+    frame[0, 0] = 1
+    found = CompiledIntegrator(pixels, QGrid.linear(0, 1, 1)).integrate(frame)
+    assert int(found.signal[0]) == int(np.float64((2**32 - 3) * 999_999 + 1))
 
 
 def test_largest_signed_value_is_no_flag(kind: Any) -> None:

@@ -1,5 +1,6 @@
 """Splitting, estimators, error models, dark, zingers: one contract, independent references."""
 
+import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from strategies import SHAPE, TILTED, frames, half_widths, pixels, qgrids
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.geometry_files import read_poni
 from h5xs_bluesky.reduction.accumulators import Accumulators
+from h5xs_bluesky.reduction.compiled import CompiledIntegrator, CompiledSharedIntegrator
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
 from h5xs_bluesky.reduction.integrate import (
@@ -31,6 +33,7 @@ from h5xs_bluesky.reduction.splitting import SPLITTING, split_pixels
 
 METHODS = [Method(estimator=e, error_model=m) for e, m in product(ESTIMATORS, ERROR_MODELS)]
 IDS = [f"{m.estimator}-{m.error_model}" for m in METHODS]
+GENERAL = [SharedIntegrator, CompiledSharedIntegrator]
 methods = pytest.mark.parametrize("method", METHODS, ids=IDS)
 
 
@@ -57,10 +60,24 @@ def test_plain_and_general_integrator_agree(
         pixels = changed(
             pixels, dark=rng.uniform(0, 2, SHAPE), dark_variance=rng.uniform(0, 0.5, SHAPE)
         )
-    assert_same(
-        SharedIntegrator(pixels, qgrid, method).integrate(frame),
-        HistogramIntegrator(pixels, qgrid, method).integrate(frame),
-    )
+    plain = HistogramIntegrator(pixels, qgrid, method).integrate(frame)
+    for kind in GENERAL:
+        assert_same(kind(pixels, qgrid, method).integrate(frame), plain)
+
+
+@methods
+@settings(max_examples=25, deadline=None)
+@given(pixels(), half_widths(), qgrids(), frames())
+def test_compiled_and_sparse_integrator_agree_on_split_pixels(
+    method: Method,
+    pixels: Pixels,
+    half_width: NDArray[np.float64],
+    qgrid: QGrid,
+    frame: NDArray[np.int32],
+) -> None:
+    split = changed(pixels, half_width=half_width)
+    one, other = (kind(split, qgrid, method).integrate(frame) for kind in GENERAL)
+    assert_same(one, other)
 
 
 @settings(max_examples=25, deadline=None)
@@ -74,14 +91,38 @@ def test_common_case_agrees_with_the_general_one(
     )
 
 
-def test_fastest_integrator_that_will_do_is_chosen() -> None:
+@pytest.mark.parametrize(
+    ("compiled", "common", "general"),
+    [
+        (True, CompiledIntegrator, CompiledSharedIntegrator),
+        (False, BinnedIntegrator, SharedIntegrator),
+    ],
+)
+def test_fastest_integrator_that_will_do_is_chosen(
+    compiled: bool, common: type, general: type
+) -> None:
     pixels = Pixels(q=np.ones(SHAPE), normalization=np.ones(SHAPE), mask=np.zeros(SHAPE, bool))
     qgrid = QGrid.linear(0, 1, 3)
-    assert isinstance(make_integrator(pixels, qgrid), BinnedIntegrator)
+    assert isinstance(make_integrator(pixels, qgrid, compiled=compiled), common)
     for method in METHODS[1:]:
-        assert isinstance(make_integrator(pixels, qgrid, method), SharedIntegrator)
+        assert isinstance(make_integrator(pixels, qgrid, method, compiled=compiled), general)
     for changes in ({"dark": np.ones(SHAPE)}, {"half_width": np.ones(SHAPE)}):
-        assert isinstance(make_integrator(changed(pixels, **changes), qgrid), SharedIntegrator)
+        other = changed(pixels, **changes)
+        assert isinstance(make_integrator(other, qgrid, compiled=compiled), general)
+
+
+def test_package_without_the_compiled_loop_says_so_and_works(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "h5xs_bluesky.reduction.compiled", None)
+    pixels = Pixels(q=np.ones(SHAPE), normalization=np.ones(SHAPE), mask=np.zeros(SHAPE, bool))
+    assert isinstance(make_integrator(pixels, QGrid.linear(0, 2, 3)), BinnedIntegrator)
+    assert "Install a C compiler" in caplog.text
+
+
+def test_grid_of_very_many_bins_is_reduced_with_numpy() -> None:
+    pixels = Pixels(q=np.ones(SHAPE), normalization=np.ones(SHAPE), mask=np.zeros(SHAPE, bool))
+    assert isinstance(make_integrator(pixels, QGrid.linear(0, 2, 70_000)), BinnedIntegrator)
 
 
 @methods
@@ -96,9 +137,10 @@ def test_what_a_frame_excludes_counts_as_masked_to_the_bit(
 ) -> None:
     split = changed(pixels, half_width=half_width)
     masked = changed(split, mask=split.mask | (frame < 0))
-    one = SharedIntegrator(split, qgrid, method).integrate(frame)
-    other = SharedIntegrator(masked, qgrid, method).integrate(frame.clip(0))
-    assert np.array_equal(one.to_array(), other.to_array(), equal_nan=True)
+    for kind in GENERAL:
+        one = kind(split, qgrid, method).integrate(frame)
+        other = kind(masked, qgrid, method).integrate(frame.clip(0))
+        assert np.array_equal(one.to_array(), other.to_array(), equal_nan=True)
 
 
 # Splitting.
@@ -191,9 +233,10 @@ def test_sparse_matrix_reference_agrees_on_a_grid_of_many_widths(method: Method)
         variance = (dense**2 * (s - np.outer(intensity, n)) ** 2).sum(axis=1)
     else:
         variance = matrix.multiply(matrix) @ v
-    found = SharedIntegrator(pixels, qgrid, method).integrate(frame)
-    assert np.allclose(found.intensity(), intensity, rtol=1e-10)
-    assert np.allclose(found.sigma(), np.sqrt(variance) / (matrix @ n), rtol=1e-10)
+    for kind in GENERAL:
+        found = kind(pixels, qgrid, method).integrate(frame)
+        assert np.allclose(found.intensity(), intensity, rtol=1e-10)
+        assert np.allclose(found.sigma(), np.sqrt(variance) / (matrix @ n), rtol=1e-10)
 
 
 # Agreement with pyFAI.
@@ -262,7 +305,7 @@ def differences(
     pixels = Pixels.from_detector(
         detector, polarization=0.95, solid_angle=True, splitting=splitting
     )
-    ours = SharedIntegrator(pixels, qgrid, method).integrate(frame)
+    ours = make_integrator(pixels, qgrid, method).integrate(frame)
     how: dict[str, Any] = {"error_model": "azimuthal"}
     if method.error_model == "poisson":  # pyFAI's own model takes no variance below 1
         dark_variance = parts.get("dark_variance", np.zeros(frame.shape))
@@ -411,7 +454,7 @@ def test_powder_pattern_of_an_independent_program_is_reproduced(h5xs_data: Path)
         any_value=True,
     )
     frame = fabio.open(str(folder / "ceo2.tif")).data[::-1]
-    found = SharedIntegrator(pixels, QGrid.from_edges(edges)).integrate(frame).intensity()
+    found = make_integrator(pixels, QGrid.from_edges(edges)).integrate(frame).intensity()
     difference = np.abs(found / reference - 1)
     assert np.median(difference) < 1e-5
     assert np.median(difference) < 1e-6, "what was reached"
@@ -438,7 +481,7 @@ def test_intensity_is_unbiased_and_sigma_is_the_scatter_of_repeats(
         dark=np.full(SHAPE, 0.3),
         dark_variance=np.zeros(SHAPE),
     )
-    integrator = SharedIntegrator(pixels, QGrid.linear(0, 1, 6), method)
+    integrator = make_integrator(pixels, QGrid.linear(0, 1, 6), method)
     expected = rate * normalization + 0.3
     repeats = [integrator.integrate(rng.poisson(expected).astype("i4")) for _ in range(1200)]
     intensity = np.array([each.intensity() for each in repeats])
@@ -455,7 +498,7 @@ def test_single_pixel_has_no_azimuthal_sigma() -> None:
         q=np.array([[0.5, 1.5, 1.6]]), normalization=np.ones((1, 3)), mask=np.zeros((1, 3), bool)
     )
     method = Method(error_model="azimuthal")
-    for kind in (HistogramIntegrator, SharedIntegrator):
+    for kind in (HistogramIntegrator, *GENERAL):
         found = kind(pixels, QGrid.linear(0, 2, 2), method).integrate(np.array([[4, 5, 7]]))
         assert found.intensity().tolist() == [4, 6]
         assert np.isnan(found.sigma()).tolist() == [True, False]
@@ -547,6 +590,7 @@ def test_plain_integrator_takes_the_same_zingers() -> None:
     method = Method(dezinger=5.0)
     one = SharedIntegrator(pixels, qgrid, method).integrate(frame)
     assert_same(one, HistogramIntegrator(pixels, qgrid, method).integrate(frame))
+    assert_same(one, CompiledSharedIntegrator(pixels, qgrid, method).integrate(frame))
     assert one.signal.sum() < 0.9 * SharedIntegrator(pixels, qgrid).integrate(frame).signal.sum()
 
 
