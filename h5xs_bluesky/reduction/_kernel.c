@@ -7,23 +7,38 @@
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030b0000
 #include <Python.h>
+#include <float.h>
 #include <stdint.h>
 
 /* A pixel counts if checked == 0 or low <= value <= high; NaN does not. */
 #define LEFT_OUT(value) (checked && !((value) >= low && (value) <= high))
 
-/* Counts of each bin. bins[i] == used is the bin of pixels that are never used. Gives how many of
- * the used pixels were left out. */
-#define COUNT_SUMS(NAME, T, SUM)                                                                   \
-    static Py_ssize_t NAME(const T *restrict frame, const uint16_t *restrict bins, Py_ssize_t n,   \
-                           int checked, SUM low, SUM high, SUM *restrict sums, uint16_t used)      \
+/* Counts of each bin, over spans [start, stop) of pixels that are used. A span is looked at as a
+ * whole first, in a type that wide registers compare; most hold nothing that is left out. Gives how
+ * many pixels were. */
+#define COUNT_SUMS(NAME, T, SUM, NARROW, MOST)                                                     \
+    static Py_ssize_t NAME(const T *restrict frame, const uint16_t *restrict bins,                 \
+                           const uint32_t *restrict start, const uint32_t *restrict stop,          \
+                           Py_ssize_t spans, int checked, SUM low, SUM high, SUM *restrict sums)   \
     {                                                                                              \
+        const NARROW least = (NARROW)low, most = high < (SUM)MOST ? (NARROW)high : MOST;           \
         Py_ssize_t bad = 0;                                                                        \
-        for (Py_ssize_t i = 0; i < n; i++) {                                                       \
-            const SUM value = (SUM)frame[i];                                                       \
-            const int out = LEFT_OUT(value);                                                       \
-            sums[bins[i]] += out ? (SUM)0 : value;                                                 \
-            bad += out & (bins[i] != used);                                                        \
+        for (Py_ssize_t span = 0; span < spans; span++) {                                          \
+            const uint32_t begin = start[span], end = stop[span];                                  \
+            int any = 0;                                                                           \
+            for (uint32_t i = begin; i < end; i++)                                                 \
+                any |= !((NARROW)frame[i] >= least) | !((NARROW)frame[i] <= most);                 \
+            if (!any || !checked) {                                                                \
+                for (uint32_t i = begin; i < end; i++)                                             \
+                    sums[bins[i]] += (SUM)frame[i];                                                \
+                continue;                                                                          \
+            }                                                                                      \
+            for (uint32_t i = begin; i < end; i++) {                                               \
+                const SUM value = (SUM)frame[i];                                                   \
+                const int out = LEFT_OUT(value);                                                   \
+                sums[bins[i]] += out ? (SUM)0 : value;                                             \
+                bad += out;                                                                        \
+            }                                                                                      \
         }                                                                                          \
         return bad;                                                                                \
     }
@@ -82,20 +97,20 @@
         }                                                                                          \
     }
 
-#define ALL(SUFFIX, T, SUM)                                                                        \
-    COUNT_SUMS(count_sums_##SUFFIX, T, SUM)                                                        \
+#define ALL(SUFFIX, T, SUM, NARROW, MOST)                                                          \
+    COUNT_SUMS(count_sums_##SUFFIX, T, SUM, NARROW, MOST)                                          \
     CHECK(check_##SUFFIX, T, SUM)                                                                  \
     SHARED_SUMS(shared_sums_##SUFFIX, T, SUM)                                                      \
     AZIMUTHAL(azimuthal_sums_##SUFFIX, T)
 
-ALL(u1, uint8_t, int64_t)
-ALL(u2, uint16_t, int64_t)
-ALL(u4, uint32_t, int64_t)
-ALL(i1, int8_t, int64_t)
-ALL(i2, int16_t, int64_t)
-ALL(i4, int32_t, int64_t)
-ALL(f4, float, double)
-ALL(f8, double, double)
+ALL(u1, uint8_t, int64_t, uint8_t, UINT8_MAX)
+ALL(u2, uint16_t, int64_t, uint16_t, UINT16_MAX)
+ALL(u4, uint32_t, int64_t, uint32_t, UINT32_MAX)
+ALL(i1, int8_t, int64_t, int8_t, INT8_MAX)
+ALL(i2, int16_t, int64_t, int16_t, INT16_MAX)
+ALL(i4, int32_t, int64_t, int32_t, INT32_MAX)
+ALL(f4, float, double, double, DBL_MAX)
+ALL(f8, double, double, double, DBL_MAX)
 
 /* The dtypes, by the codes that compiled.py hands over. */
 #define FOR_INTEGERS(CASE) CASE(0, u1, uint8_t) CASE(1, u2, uint16_t) CASE(2, u4, uint32_t)        \
@@ -130,36 +145,37 @@ static void release(Py_buffer *buffers, int count)
 
 static PyObject *count_sums(PyObject *self, PyObject *args)
 {
-    PyObject *objects[3];
+    PyObject *o[5];
     Py_buffer b[MOST_BUFFERS];
     int code, checked;
     long long low_i, high_i;
     double low_f, high_f;
-    unsigned short used;
     Py_ssize_t bad = -1;
-    if (!PyArg_ParseTuple(args, "iOOpLLddHO", &code, &objects[0], &objects[1], &checked, &low_i,
-                          &high_i, &low_f, &high_f, &used, &objects[2]))
+    if (!PyArg_ParseTuple(args, "iOpLLddOOOO", &code, &o[0], &checked, &low_i, &high_i, &low_f,
+                          &high_f, &o[1], &o[2], &o[3], &o[4]))
         return NULL;
-    if (take(objects, b, 3, 1) == 0) {
-        const Py_ssize_t n = b[1].len / (Py_ssize_t)sizeof(uint16_t);
+    if (take(o, b, 5, 1) == 0) {
+        const Py_ssize_t n = b[2].len / (Py_ssize_t)sizeof(uint32_t);
         Py_BEGIN_ALLOW_THREADS
         switch (code) {
 #define CASE(CODE, SUFFIX, T)                                                                      \
     case CODE:                                                                                     \
-        bad = count_sums_##SUFFIX(b[0].buf, b[1].buf, n, checked, low_i, high_i, b[2].buf, used);  \
+        bad = count_sums_##SUFFIX(b[0].buf, b[1].buf, b[2].buf, b[3].buf, n, checked, low_i,       \
+                                  high_i, b[4].buf);                                               \
         break;
             FOR_INTEGERS(CASE)
 #undef CASE
 #define CASE(CODE, SUFFIX, T)                                                                      \
     case CODE:                                                                                     \
-        bad = count_sums_##SUFFIX(b[0].buf, b[1].buf, n, checked, low_f, high_f, b[2].buf, used);  \
+        bad = count_sums_##SUFFIX(b[0].buf, b[1].buf, b[2].buf, b[3].buf, n, checked, low_f,       \
+                                  high_f, b[4].buf);                                               \
         break;
             FOR_FLOATS(CASE)
 #undef CASE
         }
         Py_END_ALLOW_THREADS
     }
-    release(b, 3);
+    release(b, 5);
     return PyErr_Occurred() ? NULL : PyLong_FromSsize_t(bad);
 }
 

@@ -7,13 +7,14 @@ _Array: TypeAlias = NDArray[Any]
 def count_sums(
     code: int,
     frame: _Array,
-    bins: _Array,
     checked: bool,
     low_int: int,
     high_int: int,
     low_float: float,
     high_float: float,
-    used: int,
+    bins: _Array,
+    start: _Array,
+    stop: _Array,
     sums: _Array,
 ) -> int: ...
 def check(

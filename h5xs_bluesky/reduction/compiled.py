@@ -31,7 +31,9 @@ class CompiledIntegrator:
         self.pixels = pixels
         self.qgrid = qgrid
         index = np.where(pixels.mask, -1, qgrid.bin_index(pixels.q)).ravel()
-        self._bins = np.where(index < 0, len(qgrid), index).astype(np.uint16)
+        self._bins = index.clip(0).astype(np.uint16)
+        changes = np.flatnonzero(np.diff(index >= 0, prepend=False, append=False))
+        self._start, self._stop = (changes[side::2].astype(np.uint32) for side in (0, 1))
         used = np.flatnonzero(index >= 0)
         self._by_bin = used[np.argsort(index[used], kind="stable")]
         counts = np.bincount(index[used], minlength=len(qgrid))
@@ -53,10 +55,10 @@ class CompiledIntegrator:
         """Give the sums (nq,) of a frame (H, W)."""
         self.pixels.check(frame)
         plain, code = _native(frame)
-        used = len(self.qgrid)
-        sums = np.zeros(used + 1, np.int64 if code < _CODES["f4"] else np.float64)
-        bad = _kernel.count_sums(code, plain, self._bins, *_limits(self.pixels, frame), used, sums)
-        signal = sums[:-1].astype(float)
+        sums = np.zeros(len(self.qgrid), np.int64 if code < _CODES["f4"] else np.float64)
+        limits = _limits(self.pixels, frame)
+        bad = _kernel.count_sums(code, plain, *limits, self._bins, self._start, self._stop, sums)
+        signal = sums.astype(float)
         static = self._static if bad == 0 else self._static_without(plain, frame)
         normalization, normalization_squared, count = static
         return Accumulators(
@@ -72,10 +74,9 @@ class CompiledIntegrator:
         bad = self.pixels.disqualified(plain)
         if bad is None:
             return self._static
-        places = np.flatnonzero(bad)
-        affected = np.unique(self._bins[places])
+        affected = np.unique(self._bins[bad])  # a few too many: pixels out of use are in bin 0
         static = tuple(sums.copy() for sums in self._static)
-        for number in affected[affected < len(self.qgrid)]:
+        for number in affected:
             begin = 0 if number == 0 else self._ends[number - 1]
             members = self._by_bin[begin : self._ends[number]]
             norms = self._normalization[members[~bad[members]]]

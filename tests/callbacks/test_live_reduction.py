@@ -338,9 +338,9 @@ class _Broken:
 def test_failing_reduction_leaves_the_raw_frames_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from h5xs_bluesky.reduction.integrate import BinnedIntegrator
+    from h5xs_bluesky.reduction.compiled import CompiledIntegrator
 
-    monkeypatch.setattr(BinnedIntegrator, "integrate", _Broken(RuntimeError("injected")))
+    monkeypatch.setattr(CompiledIntegrator, "integrate", _Broken(RuntimeError("injected")))
     with caplog.at_level(logging.ERROR):
         status = play(run_documents(small_frames(4)), tmp_path)
     assert (status["acknowledged"], status["failed"], status["reduced"]) == (8, 8, 0)

@@ -310,9 +310,10 @@ def differences(
     if method.error_model == "poisson":  # pyFAI's own model takes no variance below 1
         dark_variance = parts.get("dark_variance", np.zeros(frame.shape))
         how = {"variance": frame.astype(float) + dark_variance}
-    theirs = pyfai(
-        frame, detector.mask, qgrid, method=(splitting, *engine), geometry=detector.geometry,
-        weighted=method.estimator == "weighted", flat=detector.flat, dark=detector.dark, **how,
+    theirs = pyfai(  # on some processors it takes no read-only arrays, as the detector's are
+        frame, parts["mask"], qgrid, method=(splitting, *engine), geometry=detector.geometry,
+        weighted=method.estimator == "weighted",
+        flat=parts.get("flat"), dark=parts.get("dark"), **how,
     )  # fmt: skip
     same = comparable(ours, theirs)
     return (
