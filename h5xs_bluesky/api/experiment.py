@@ -1,0 +1,96 @@
+"""What all methods of `h5xs` work on: the experiment's file, and what is held in memory."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from h5xs_bluesky.api.settings import read_beamline
+from h5xs_bluesky.api.source import ExperimentSource
+from h5xs_bluesky.api.stored import Curves
+from h5xs_bluesky.api.workspace import Workspace
+from h5xs_bluesky.reduction.detector import Detector
+from h5xs_bluesky.reduction.qgrid import QGrid
+
+
+class Experiment:
+    """An experiment's file, its configuration and its samples; see `h5xs` for the parameters."""
+
+    def __init__(
+        self,
+        fn: str | Path,
+        exp_setup: Sequence[Any] | None = None,
+        transField: str = "",  # noqa: N803 - the ancestor's name
+        save_d1: bool = True,
+        have_raw_data: bool = True,
+        read_only: bool = False,
+        *,
+        roots: Sequence[str | Path] = (),
+    ) -> None:
+        self.fn = Path(fn)
+        self.save_d1 = save_d1
+        self.have_raw_data = have_raw_data
+        self.read_only = read_only
+        self.samples: list[str] = []
+        self.d2s: dict[str, dict[str, Any]] = {}
+        self._given = (exp_setup, transField)
+        self._source = ExperimentSource(self.fn, roots=[Path(root) for root in roots])
+        with self._source.reading() as file:
+            self._memory = Workspace(self._source, read_beamline(file, *self._given))
+            self.list_samples()
+
+    @property
+    def fh5(self) -> h5py.File | None:
+        """The file between `explicit_open` and `explicit_close`, otherwise None."""
+        return self._source.file
+
+    @property
+    def d1s(self) -> dict[str, Curves]:
+        """The curves in memory: ``d1s[sample][name]``, a list of `Data1d` where one per frame."""
+        return self._memory.d1s
+
+    @property
+    def attrs(self) -> dict[str, dict[str, Any]]:
+        """What is known of samples in memory: ``selected`` (n,) and ``sc_factor``.
+
+        A changed ``selected`` is the user's selection at the next `average_d1s`.
+        """
+        return self._memory.attrs
+
+    @property
+    def detectors(self) -> list[Detector]:
+        """The detectors with which frames are reduced."""
+        return list(self._memory.beamline.detectors)
+
+    @property
+    def qgrid(self) -> QGrid:
+        """The bins of q."""
+        return self._memory.beamline.qgrid
+
+    def explicit_open(self) -> None:
+        """Open the file and keep it open as `fh5`; nothing happens if it is."""
+        self._source.open()
+
+    def explicit_close(self) -> None:
+        """Close the file; nothing happens if it is closed."""
+        self._source.close()
+
+    def list_samples(self, quiet: bool = False) -> list[str]:
+        """Read the names of the samples, oldest first, into `samples`; nothing is printed."""
+        self.samples = self._source.names()
+        return list(self.samples)
+
+    def header(self, sn: str) -> dict[str, Any]:
+        """Give the start document of the scan that measured a sample.
+
+        Raises
+        ------
+        FileFormatError
+            If it is not there, or is no JSON.
+        """
+        return self._source.header(sn)
+
+    def _save_at_once(self, name: str) -> None:
+        if self.save_d1 and not self.read_only:
+            self._memory.save_if_possible(name)

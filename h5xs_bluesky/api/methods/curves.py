@@ -1,0 +1,94 @@
+"""The methods of `h5xs` that hand out curves and plot them."""
+
+from typing import TYPE_CHECKING, Any
+
+from h5xs_bluesky.api.axes import plain_ticks, prepare_axes
+from h5xs_bluesky.api.data1d import Data1d
+from h5xs_bluesky.api.experiment import Experiment
+from h5xs_bluesky.api.raw import frame_number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class CurveMethods(Experiment):
+    """Hand out curves, and plot them."""
+
+    def get_d1(
+        self, sn: str | None = None, group: str = "merged", frn: int | None = None
+    ) -> Data1d:
+        """Give one curve of a sample; what is not in memory is read from the file.
+
+        Parameters
+        ----------
+        group
+            A detector's extension, ``"merged"``, ``"averaged"`` or ``"subtracted"``.
+        frn
+            Which frame, of curves per frame; the first by default, −1 for the latest in the file.
+
+        Raises
+        ------
+        ReductionError
+            If the sample has no such curve yet.
+        IndexError
+            If it has no such frame.
+        """
+        name, number = self._source.resolve(sn), frn or 0
+        curves = self.d1s.get(name, {}).get(group)
+        if not isinstance(curves, Data1d) and not 0 <= number < len(curves or []):
+            with self._source.reading():
+                self._memory.load(name)
+        curves = self._memory.curves(name, group)
+        if isinstance(curves, Data1d):
+            return curves
+        return curves[frame_number(number, len(curves), sample=name)]
+
+    def plot_d1s(
+        self,
+        sn: str,
+        ax: "Axes | None" = None,
+        offset: float = 1.5,
+        fontsize: Any = "large",
+        show_overlap: bool = False,
+        show_subtracted: bool = False,
+        show_subtraction: bool = True,
+    ) -> "Axes":
+        """Plot a sample's curves, and which frames are averaged: grey dotted ones are not.
+
+        Parameters
+        ----------
+        ax
+            Where; a new figure if there is none.
+        offset
+            Each frame's curve is multiplied by this more often than the one before.
+        fontsize
+            Of the axes' labels, as matplotlib takes it.
+        show_overlap
+            Mark the curves of the single detectors where they overlap.
+        show_subtracted
+            Plot the subtracted curve instead.
+        show_subtraction
+            With it, what it was subtracted from, and the scaled buffer.
+
+        Returns
+        -------
+        Axes
+
+        Raises
+        ------
+        ReductionError
+            If it has no such curves yet.
+        """
+        from h5xs_bluesky.api import plotting
+
+        name = self._source.resolve(sn)
+        with self._source.reading():
+            self._memory.load(name)
+        axes = prepare_axes(ax, fontsize=fontsize)
+        axes.set_title(name, fontsize=fontsize)
+        if show_subtracted:
+            plotting.plot_subtraction(axes, self._memory, name, whole=show_subtraction)
+        else:
+            plotting.plot_sample(axes, self._memory, name, offset=offset, overlap=show_overlap)
+        plain_ticks(axes)
+        return axes

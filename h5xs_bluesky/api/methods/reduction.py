@@ -1,0 +1,165 @@
+"""The methods of `h5xs` that make curves from frames, and averages from curves."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+
+from numpy.typing import ArrayLike
+
+from h5xs_bluesky import schema
+from h5xs_bluesky.api.averaging import average_samples
+from h5xs_bluesky.api.experiment import Experiment
+from h5xs_bluesky.api.reduce_offline import executor_or_threads, reduce_sample
+from h5xs_bluesky.api.settings import read_beamline
+from h5xs_bluesky.api.stored import from_reduced
+from h5xs_bluesky.errors import RefusedError
+from h5xs_bluesky.reduction.detector import Detector
+
+
+class ReductionMethods(Experiment):
+    """Reduce, average, save and load."""
+
+    def load_data(
+        self,
+        update_only: bool = False,
+        detectors: Sequence[Detector] | None = None,
+        *,
+        samples: str | Sequence[str] | None = None,
+        executor: Executor | None = None,
+        progress: bool = False,
+    ) -> None:
+        """Reduce the raw frames: a curve for each frame and detector, and the merged ones.
+
+        For the same frames and configuration the result is that of the live reduction, to the
+        last bit. An average made from the very same numbers stays; otherwise it is dropped, and
+        only the user's own selection of frames is kept for `average_d1s`.
+
+        Parameters
+        ----------
+        update_only
+            Reduce only those samples whose file has fewer frames reduced than measured.
+        detectors
+            Instead of the experiment's.
+        samples
+            One or several; all by default. Of all, those without frames are passed over.
+        executor
+            Runs the reduction; by default threads, one for each processor.
+        progress
+            Show it on the terminal.
+
+        Raises
+        ------
+        ReductionError
+            If a sample named has no frames of the detectors.
+        """
+        if not self.have_raw_data:
+            raise RefusedError(f"{self.fn}: opened with have_raw_data=False: nothing to reduce")
+        memory = self._memory
+        with self._source.reading() as file, executor_or_threads(executor) as pool:
+            memory.beamline = read_beamline(file, *self._given)
+            if detectors is not None:
+                memory.beamline = memory.beamline.with_detectors(detectors, self.qgrid)
+            integrators = memory.beamline.integrators()
+            for name in self._source.chosen(samples):
+                reduce_sample(
+                    memory,
+                    name,
+                    integrators,
+                    executor=pool,
+                    update_only=update_only,
+                    required=samples is not None,
+                    progress=progress,
+                )
+                self._save_at_once(name)
+
+    def merge_d1s(self) -> None:
+        """Merge the curves of the detectors, frame by frame, of the samples in memory.
+
+        `load_data` has done so; this makes ``"merged"`` anew from the detectors' sums.
+        """
+        for name, reduced in self._memory.reduced.items():
+            merged = from_reduced(reduced, name, qgrid=self.qgrid).curves[schema.MERGED]
+            self.d1s[name][schema.MERGED] = merged
+
+    def average_d1s(
+        self,
+        samples: str | Sequence[str] | None = None,
+        update_only: bool = False,
+        selection: ArrayLike | None = None,
+        filter_data: bool = False,
+    ) -> None:
+        """Average the frames of samples that agree, and subtract the buffers.
+
+        The user's own selection wins: `selection`, else a changed ``attrs[sample]["selected"]``,
+        else the one made before. Without any, the similarity analysis selects. A sample whose
+        buffer is averaged anew is subtracted anew.
+
+        Parameters
+        ----------
+        samples
+            One or several; by default all that are reduced.
+        update_only
+            Leave those alone that have an average.
+        selection : (n,) of bool
+            For each frame whether it is averaged.
+        filter_data
+            Let the similarity analysis select, whatever was selected before.
+
+        Raises
+        ------
+        ReductionError
+            If a sample named is not reduced, or no frame of it is kept; the others are averaged.
+        """
+        with self._source.reading():
+            everything = self.list_samples()
+            changed, errors = average_samples(
+                self._memory,
+                self._source.chosen(samples),
+                everything=everything,
+                selection=selection,
+                filter_data=filter_data,
+                update_only=update_only,
+                required=samples is not None,
+            )
+            for name in sorted(changed):
+                self._save_at_once(name)
+        if errors and samples is not None:
+            raise errors[0]
+
+    def save_d1s(self, sn: str | None = None) -> None:
+        """Replace the processed file of a sample by what is in memory; not if `read_only`.
+
+        Parameters
+        ----------
+        sn
+            The sample; by default all with results that are not saved.
+
+        Raises
+        ------
+        FileInUseError
+            If the run is still being written.
+        FileFormatError
+            If the sample lies in a file of another origin.
+        ReductionError
+            If there is nothing to save, or the run has gone on since.
+        """
+        if self.read_only:
+            self._memory.warn_read_only()
+            return
+        names = sorted(self._memory.unsaved) if sn is None else [self._source.resolve(sn)]
+        with self._source.reading():
+            for name in names:
+                self._memory.save(name)
+
+    def load_d1s(self, sn: str | None = None) -> None:
+        """Read processed curves into `d1s`; what was not saved is given up.
+
+        All samples by default; one that has no curves gets an empty entry.
+
+        Raises
+        ------
+        FileFormatError
+            If the curves lie on another q-grid.
+        """
+        with self._source.reading():
+            for name in self._source.chosen(sn):
+                self._memory.read(name)
