@@ -1,5 +1,6 @@
 """What remains to do when a run has ended: average its frames, subtract its buffer."""
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.callbacks.processed_documents import ProcessedRun
 from h5xs_bluesky.callbacks.raw_writer import RawWriter
 from h5xs_bluesky.callbacks.reducer import RunReducer
 from h5xs_bluesky.config import Beamline
@@ -38,11 +40,18 @@ def finish_run(experiment: Path, writer: RawWriter, reducer: RunReducer) -> None
             expected = sorted(beamline.data_keys)
             status.warn(f"no frames of {expected} in stream {beamline.stream!r}: nothing to reduce")
         else:
-            _finish_processed(experiment, writer, reducer, buffer=name)
+            sample = _finish_processed(experiment, writer, reducer, buffer=name)
+            reducer.tell(lambda processed: processed.result(sample))
     except Exception as error:
         logger.exception("Run %s could not be finished", status.uid[:8])
         status.fail(f"{type(error).__name__}: {error}")
     finally:
+        raw = writer.contents.stop or {"exit_status": "abort", "reason": "no stop document came"}
+        reducer.tell(
+            lambda processed: processed.stop(
+                exit_status=raw["exit_status"], reason=raw.get("reason", "")
+            )
+        )
         writer.publish()
         status.finished = True
         status.write_if_changed()
@@ -51,7 +60,7 @@ def finish_run(experiment: Path, writer: RawWriter, reducer: RunReducer) -> None
 
 def _finish_processed(
     experiment: Path, writer: RawWriter, reducer: RunReducer, *, buffer: str | None
-) -> None:
+) -> ReducedSample:
     beamline, status = reducer.configuration.beamline, reducer.status
     path = writer.folder.path / schema.PROCESSED_FILE
     reducer.close()
@@ -75,7 +84,7 @@ def _finish_processed(
             )
             write_processed(path, sample, configuration=configuration)
     if sample.average is not None:
-        subtract_from_waiting(
+        waited = subtract_from_waiting(
             experiment,
             names={writer.folder.sample, writer.metadata[schema.SAMPLE_NAME]},
             group=writer.folder.sample,
@@ -83,6 +92,30 @@ def _finish_processed(
             beamline=beamline,
             configuration=configuration,
         )
+        if reducer.processed is not None:
+            for name, subtracted in waited.items():
+                _tell_subtraction(experiment, name, subtracted, reducer)
+    return sample
+
+
+def _tell_subtraction(
+    experiment: Path, name: str, sample: ReducedSample, reducer: RunReducer
+) -> None:
+    """Emit the subtraction of a run that had ended before as a processed run of its own."""
+    try:
+        with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
+            start = json.loads(file[name].attrs[schema.START])
+        processed = ProcessedRun(
+            start,
+            sample=name,
+            beamline=reducer.configuration.beamline,
+            emit=reducer.subscribers.emit,
+            stage="subtracted",
+        )
+        processed.subtracted(sample)
+        processed.stop()
+    except Exception:
+        logger.exception("The subtracted curve of %s could not be emitted", name)
 
 
 def average_run(
@@ -135,7 +168,7 @@ def subtract_from_waiting(
     average: Average,
     beamline: Beamline,
     configuration: Mapping[str, Any],
-) -> list[str]:
+) -> dict[str, ReducedSample]:
     """Subtract a buffer that has just been measured from the finished samples that name it.
 
     Parameters
@@ -147,7 +180,7 @@ def subtract_from_waiting(
 
     Returns
     -------
-    list of str
+    dict of ReducedSample
         The samples that now have a subtraction. Those that another process holds are left alone.
     """
     with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
@@ -156,7 +189,7 @@ def subtract_from_waiting(
             for name, sample in samples(file)
             if name != group and sample.attrs.get(schema.BUFFER) in names
         ]
-    done = []
+    done = {}
     for name in naming:
         try:
             folder = RunFolder.open(experiment / name)
@@ -172,7 +205,7 @@ def subtract_from_waiting(
             )
             path = folder.path / schema.PROCESSED_FILE
             write_processed(path, subtracted, configuration=configuration)
-            done.append(name)
+            done[name] = subtracted
         except (H5xsError, OSError):
             logger.exception("Buffer %s could not be subtracted from %s", group, name)
         finally:

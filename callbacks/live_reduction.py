@@ -21,8 +21,10 @@ from h5xs_bluesky.callbacks.documents import (
     take,
 )
 from h5xs_bluesky.callbacks.pipeline import Pipeline
+from h5xs_bluesky.callbacks.processed_documents import RAW_RUN
 from h5xs_bluesky.callbacks.room import Room
 from h5xs_bluesky.callbacks.status import RunStatus, StatusTicker
+from h5xs_bluesky.callbacks.subscribers import Subscribers
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import FramesNotSavedError
 from h5xs_bluesky.io.bitshuffle import compress
@@ -90,8 +92,16 @@ class LiveReduction:
         self._index = RunIndex()
         self._room = Room(output.max_pending_mb * _MEGABYTE)
         self._runs: dict[str, RunStatus] = {}
+        self._processed: set[str] = set()
         self._compressors = ThreadPoolExecutor(workers, thread_name_prefix="h5xs-compress")
-        self._pipeline = Pipeline(beamline, self.folder, room=self._room, workers=workers)
+        self._subscribers = Subscribers()
+        self._pipeline = Pipeline(
+            beamline,
+            self.folder,
+            room=self._room,
+            workers=workers,
+            subscribers=self._subscribers,
+        )
         self._ticker = StatusTicker(self._write_status, period_s=1.0)
         self._closed = False
         atexit.register(self.close)
@@ -113,6 +123,25 @@ class LiveReduction:
                 raise FramesNotSavedError(
                     f"an {name} could not be taken over: {type(error).__name__}: {error}"
                 ) from error
+
+    def subscribe(self, callback: Callable[[str, Document], object]) -> int:
+        """Send the processed runs that begin from now on to a callback, such as LivePlot.
+
+        For every raw run there is a processed one: see `ProcessedRun` for its documents. The
+        callback is called in a thread of its own, and what it raises is logged: it can neither
+        slow the reduction nor fail it. If 10 000 documents wait for it, it misses the rest of
+        that run.
+
+        Returns
+        -------
+        int
+            A token for `unsubscribe`.
+        """
+        return self._subscribers.add(callback)
+
+    def unsubscribe(self, token: int) -> None:
+        """Call the callback of this token no more, once it has what waits for it."""
+        self._subscribers.remove(token)
 
     def status(self) -> dict[str, Any]:
         """Give the counters of all runs together, and under ``runs`` those of each.
@@ -165,11 +194,14 @@ class LiveReduction:
             self._closed = True
         atexit.unregister(self.close)
         self._pipeline.close()
+        self._subscribers.close()
         self._compressors.shutdown()
         self._ticker.close()
 
     def _take(self, name: str, doc: Document) -> None:
         uid = self._index.run_of(name, doc)
+        if self._is_processed(uid, name, doc):
+            return
         run = self._run(uid, name)
         if run is None:
             logger.warning("A %s document of a run whose start was not seen is left alone", name)
@@ -188,6 +220,15 @@ class LiveReduction:
         if run.lost_reason and not run.lost_told:  # the scan has to know, though too late
             run.lost_told = True
             raise FramesNotSavedError(run.lost_reason)
+
+    def _is_processed(self, uid: str | None, name: str, doc: Document) -> bool:
+        """Whether a document is of a processed run, our own or another's: it has no frames."""
+        if name == "start" and RAW_RUN in doc:
+            self._processed.add(str(doc["uid"]))
+        known = uid in self._processed
+        if name == "stop":
+            self._processed.discard(str(uid))
+        return known
 
     def _run(self, uid: str | None, name: str) -> RunStatus | None:
         if uid is not None and name == "start":

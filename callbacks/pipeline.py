@@ -21,6 +21,7 @@ from h5xs_bluesky.callbacks.reducer import Reducer, RunReducer
 from h5xs_bluesky.callbacks.room import Room
 from h5xs_bluesky.callbacks.rows import EVENT, AcknowledgedEvent, Part, RowJoiner, joined
 from h5xs_bluesky.callbacks.status import RunStatus
+from h5xs_bluesky.callbacks.subscribers import Subscribers
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import H5xsError
 from h5xs_bluesky.io.experiment import add_sample
@@ -86,13 +87,22 @@ class Pipeline:
         Told when a document has arrived.
     workers
         Threads that reduce.
+    subscribers
+        Follow the processed runs.
     """
 
     def __init__(
-        self, beamline: Beamline, folder: Path | None, *, room: Room, workers: int
+        self,
+        beamline: Beamline,
+        folder: Path | None,
+        *,
+        room: Room,
+        workers: int,
+        subscribers: Subscribers,
     ) -> None:
         self._configurations = Configurations(beamline, folder)
         self._room = room
+        self._subscribers = subscribers
         self._runs: dict[str, _Run] = {}
         self._reducer = Reducer(workers=workers)
         self._external = ExternalReader(patience_s=beamline.output.max_wait_s, room=room)
@@ -320,13 +330,19 @@ class Pipeline:
         status.sample, status.folder = folder.sample, str(folder.path)
         writer = RawWriter(folder, {schema.SAMPLE_NAME: name})
         writer.record("start", doc)
+        reducer = RunReducer(
+            folder=folder,
+            configuration=configuration,
+            status=status,
+            publish=writer.publish,
+            subscribers=self._subscribers,
+        )
+        reducer.begin(doc)
         return _Run(
             experiment=experiment,
             status=status,
             writer=writer,
-            reducer=RunReducer(
-                folder=folder, configuration=configuration, status=status, publish=writer.publish
-            ),
+            reducer=reducer,
             announcements=Announcements(writer.contents, frozenset(beamline.data_keys)),
             folders=AllowedFolders(
                 permanent=(experiment, *beamline.roots.permanent), allowed=beamline.roots.allowed

@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.callbacks.configurations import Configuration
+from h5xs_bluesky.callbacks.documents import Document
+from h5xs_bluesky.callbacks.processed_documents import ProcessedRun
 from h5xs_bluesky.callbacks.rows import AcknowledgedEvent
 from h5xs_bluesky.callbacks.status import RunStatus
+from h5xs_bluesky.callbacks.subscribers import Subscribers
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.frames import open_frames, read_frame
 from h5xs_bluesky.io.processed import LiveProcessedFile
 from h5xs_bluesky.io.run_files import RunFolder
 from h5xs_bluesky.reduction.accumulators import Accumulators
+from h5xs_bluesky.reduction.merge import merge_detectors
 
 logger = logging.getLogger(__name__)
 
@@ -51,17 +55,47 @@ class RunReducer:
         Counts what was reduced and what failed.
     publish
         Links the processed file into the run file.
+    subscribers
+        Follow the processed run; none of them can disturb the reduction.
     """
 
     folder: RunFolder
     configuration: Configuration
     status: RunStatus
     publish: Callable[[], None]
+    subscribers: Subscribers
+    processed: ProcessedRun | None = None
     file: LiveProcessedFile | None = None
     frames_per_event: int = 1
     broken: bool = False
     _extensions: tuple[str, ...] = field(default=())
     _without: list[AcknowledgedEvent] = field(default_factory=list)
+
+    def begin(self, start: Document) -> None:
+        """Begin the processed run beside the raw one, where somebody follows it."""
+        if not self.subscribers:
+            return
+        try:
+            self.processed = ProcessedRun(
+                start,
+                sample=self.folder.sample,
+                beamline=self.configuration.beamline,
+                emit=self.subscribers.emit,
+            )
+        except Exception as error:
+            logger.exception("The processed run could not begin")
+            self.status.fail(f"processed documents: {type(error).__name__}: {error}")
+
+    def tell(self, what: Callable[[ProcessedRun], None]) -> None:
+        """Let the processed run, if there is one, emit documents; what fails ends it."""
+        if self.processed is None:
+            return
+        try:
+            what(self.processed)
+        except Exception as error:
+            logger.exception("Processed documents could not be made")
+            self.processed = None
+            self.status.fail(f"processed documents: {type(error).__name__}: {error}")
 
     def start(self, event: AcknowledgedEvent, submit: Callable[..., Any]) -> list[_Position]:
         """Begin to reduce the frames of an event; those of other streams and cameras are none."""
@@ -115,6 +149,7 @@ class RunReducer:
                 self.status.fail(f"{extension}: {type(error).__name__}: {error}")
         if self.file is None or self.broken:
             return
+        number = self.file.rows
         try:
             self.file.append(frame, transmitted=position.transmitted, incident=position.incident)
             self.file.flush()
@@ -124,6 +159,15 @@ class RunReducer:
                 f"{schema.PROCESSED_FILE} could not be written: {error}; the raw frames are not "
                 "affected, reduce them later with load_data()"
             )
+            return
+        self.tell(
+            lambda processed: processed.frame(
+                number,
+                merge_detectors(frame),
+                transmitted=position.transmitted,
+                incident=position.incident,
+            )
+        )
 
     def close(self) -> None:
         """Close the live file; the rows are in it."""

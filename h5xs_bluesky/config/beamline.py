@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.config.options import MetadataSource, Monitors, Output, ReductionOptions, Roots
+from h5xs_bluesky.config.options import (
+    MetadataSource,
+    Monitors,
+    Output,
+    ReductionOptions,
+    Roots,
+    check_integral,
+)
 from h5xs_bluesky.config.tables import Table
 from h5xs_bluesky.errors import ConfigurationError
 from h5xs_bluesky.io.corrections import digest
@@ -37,6 +44,9 @@ class Beamline:
         As their classes say. Without `monitors` exposures are taken as equal. `metadata` maps
         names to their sources: ``exposure``, ``energy`` and ``buffer`` have fixed meanings (the
         buffer is subtracted), every other is a line of the exported header.
+    integrals
+        Ranges of q in Å⁻¹ by name, whose integrals processed documents carry; without any,
+        ``total``, over the whole grid.
     """
 
     name: str
@@ -50,8 +60,11 @@ class Beamline:
     metadata: Mapping[str, MetadataSource] = field(default_factory=dict)
     reduction: ReductionOptions = field(default_factory=ReductionOptions)
     selection: SelectionOptions = field(default_factory=SelectionOptions)
+    integrals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, (low, high) in self.integrals.items():
+            check_integral(name, low, high)
         for what in ("extension", "data_key"):
             values = [getattr(detector, what) for detector in self.detectors]
             twice = sorted({value for value in values if values.count(value) > 1})
@@ -117,6 +130,7 @@ class Beamline:
             },
             "reduction": asdict(self.reduction),
             "selection": asdict(self.selection),
+            "integrals": {name: list(q_range) for name, q_range in self.integrals.items()},
         }
         if self.monitors is not None:
             values["monitors"] = asdict(self.monitors)

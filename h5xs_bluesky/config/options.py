@@ -10,6 +10,7 @@ from h5xs_bluesky.reduction.splitting import SPLITTING
 
 WHEN_FULL = ("fail", "pause")
 SOURCES = ("start", "configuration", "baseline")
+_FIELDS = ("frame", "q", "I", "sigma", "transmitted", "incident", "kept", "buffer", "sc_factor")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +85,24 @@ class Monitors:
     def normalizing(self) -> str:
         """The field that normalises."""
         return self.transmitted or self.incident or ""
+
+
+def check_integral(name: str, low: float, high: float) -> None:
+    """Check the name and the range in Å⁻¹ of an integral that processed documents carry.
+
+    Raises
+    ------
+    ConfigurationError
+        If the name is taken by another field, or cannot be one; or if the range is none.
+    """
+    if not name.isidentifier() or name in _FIELDS or name.endswith("_sigma"):
+        raise ConfigurationError(
+            f"expected a name for an integral that can be a field and is not taken, found {name!r}"
+        )
+    if not 0 <= low < high:
+        raise ConfigurationError(
+            f"expected the range of q of {name} to increase from 0 or more, found [{low}, {high}]"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,6 +13,7 @@ from h5xs_bluesky.config.options import (
     Output,
     ReductionOptions,
     Roots,
+    check_integral,
 )
 from h5xs_bluesky.config.tables import Table
 from h5xs_bluesky.reduction.detector import Detector
@@ -49,6 +50,7 @@ def beamline_from_table(
     metadata = _metadata(top.table("metadata"))
     reduction = _reduction(top.table("reduction"))
     selection = _selection(top.table("selection"))
+    integrals = _integrals(top.table("integrals"))
     table.build(lambda: None)
     return top.build(
         lambda: Beamline(
@@ -63,6 +65,7 @@ def beamline_from_table(
             qgrid=qgrid,
             reduction=reduction,
             selection=selection,
+            integrals=integrals,
         )
     )
 
@@ -126,6 +129,20 @@ def _metadata(table: Table) -> dict[str, MetadataSource]:
         entry.build(lambda: None)
         sources[name] = MetadataSource(source=source, key=key, device=device)
     return table.build(lambda: sources)
+
+
+def _integrals(table: Table) -> dict[str, tuple[float, float]]:
+    ranges = {}
+    for name in table.keys():  # noqa: SIM118 - a Table is no mapping
+        low, high = table.numbers(name, 2)
+        ranges[name] = (low, high)
+
+    def checked() -> dict[str, tuple[float, float]]:
+        for name, (low, high) in ranges.items():
+            check_integral(name, low, high)
+        return ranges
+
+    return table.build(checked)
 
 
 def _reduction(table: Table) -> ReductionOptions:

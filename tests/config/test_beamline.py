@@ -56,6 +56,10 @@ polarization = 0.99
 [selection]
 significance = 0.02
 q_range = [0.02, 0.2]
+
+[integrals]
+low_q = [0.02, 0.05]
+peak = [0.1, 0.2]
 """
 
 
@@ -92,6 +96,7 @@ def test_good_file_becomes_a_beamline(toml: Callable[..., Path]) -> None:
     assert len(beamline.qgrid) == 80
     assert beamline.reduction.polarization == 0.99
     assert beamline.selection.q_range == (0.02, 0.2)
+    assert beamline.integrals == {"low_q": (0.02, 0.05), "peak": (0.1, 0.2)}
     assert beamline.output.base == toml().parent.resolve()
     assert set(beamline.integrators()) == {"_SAXS", "_WAXS"}
 
@@ -210,6 +215,7 @@ def test_plain_values_come_back_through_json(toml: Callable[..., Path]) -> None:
     for name in ("name", "sample_name_key", "stream", "monitors", "reduction", "selection"):
         assert getattr(again, name) == getattr(beamline, name)
     assert again.metadata == beamline.metadata
+    assert again.integrals == beamline.integrals
     assert json.loads(json.dumps(beamline.provenance()))["qgrid"]["edges"][0] == 0.01
 
 
@@ -307,6 +313,10 @@ def test_geometry_may_be_given_in_several_ways(
         ((SEGMENTS, SEGMENTS + '\nunit = "1/pm"'), ["qgrid.unit", "1/nm"]),
         (("polarization = 0.99", 'splitting = "full"'), ["reduction.splitting", "'bbox'"]),
         (("polarization = 0.99", "dezinger = -1"), ["reduction", "positive dezinger"]),
+        (("low_q = [0.02, 0.05]", "low_q = [0.2, 0.1]"), ["[integrals]", "low_q"]),
+        (("low_q = [0.02, 0.05]", "low_q = [0.2]"), ["integrals.low_q", "2 numbers"]),
+        (("low_q = ", "q = "), ["[integrals]", "'q'"]),
+        (("low_q = ", '"a b" = '), ["[integrals]", "'a b'"]),
     ],
 )
 def test_mistake_in_geometry_mask_or_method_is_told_with_its_place(
