@@ -2,10 +2,8 @@
 
 import json
 import logging
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +15,7 @@ from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import FileInUseError, H5xsError
 from h5xs_bluesky.io.experiment import find_sample, open_for_reading, samples
 from h5xs_bluesky.io.processed import read_processed, read_reduced, write_processed
+from h5xs_bluesky.io.provenance import Provenance, read_provenance
 from h5xs_bluesky.io.run_contents import RunContents, StreamContents
 from h5xs_bluesky.io.run_files import RunFolder
 from h5xs_bluesky.reduction.average import Average
@@ -72,8 +71,10 @@ def _finish_processed(
         beamline=beamline,
         frames_per_event=reducer.frames_per_event,
     )
-    configuration = beamline.provenance()
-    write_processed(path, sample, configuration=configuration)
+    provenance = Provenance(
+        frames=beamline.reduction_process(status.uid), averaging=beamline.averaging_process()
+    )
+    write_processed(path, sample, provenance=provenance)
     if buffer is not None:
         found = find_buffer(experiment, buffer, but=writer.folder.sample)
         if found is None:
@@ -82,7 +83,7 @@ def _finish_processed(
             sample = sample.subtracted(
                 found[1], name=found[0], normalize=beamline.monitors is not None
             )
-            write_processed(path, sample, configuration=configuration)
+            write_processed(path, sample, provenance=provenance)
     if sample.average is not None:
         waited = subtract_from_waiting(
             experiment,
@@ -90,7 +91,6 @@ def _finish_processed(
             group=writer.folder.sample,
             average=sample.average,
             beamline=beamline,
-            configuration=configuration,
         )
         if reducer.processed is not None:
             for name, subtracted in waited.items():
@@ -167,7 +167,6 @@ def subtract_from_waiting(
     group: str,
     average: Average,
     beamline: Beamline,
-    configuration: Mapping[str, Any],
 ) -> dict[str, ReducedSample]:
     """Subtract a buffer that has just been measured from the finished samples that name it.
 
@@ -198,13 +197,14 @@ def subtract_from_waiting(
         try:
             with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
                 sample = read_reduced(file[name], roots=[experiment])
+                provenance = read_provenance(file[name], roots=[experiment])
             if sample is None or sample.average is None or sample.subtraction is not None:
                 continue
             subtracted = sample.subtracted(
                 average, name=group, normalize=beamline.monitors is not None
             )
             path = folder.path / schema.PROCESSED_FILE
-            write_processed(path, subtracted, configuration=configuration)
+            write_processed(path, subtracted, provenance=provenance)
             done[name] = subtracted
         except (H5xsError, OSError):
             logger.exception("Buffer %s could not be subtracted from %s", group, name)

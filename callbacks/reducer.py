@@ -22,6 +22,7 @@ from h5xs_bluesky.callbacks.subscribers import Subscribers
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.frames import open_frames, read_frame
 from h5xs_bluesky.io.processed import LiveProcessedFile
+from h5xs_bluesky.io.provenance import Provenance
 from h5xs_bluesky.io.run_files import RunFolder
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.merge import merge_detectors
@@ -181,7 +182,9 @@ class RunReducer:
             self.folder.path / schema.PROCESSED_FILE,
             extensions=self._extensions,
             bins=len(self.configuration.beamline.qgrid),
-            configuration=self.configuration.beamline.provenance(),
+            provenance=Provenance(
+                frames=self.configuration.beamline.reduction_process(self.status.uid)
+            ),
         )
         self.publish()
 

@@ -26,6 +26,8 @@ PROCESSED_FILE: Final = "processed.h5"
 JOURNAL_FILE: Final = "documents.msgpack"
 STATUS_FILE: Final = "status.json"
 H5_SUFFIX: Final = ".h5"
+SIDECAR_SUFFIX: Final = ".processed.h5"  # results for samples in a file of another origin
+SIDECAR_LOCK_SUFFIX: Final = ".processed.lock"
 
 # Attributes of the root; the first three are the ancestor's.
 DETECTORS: Final = "detectors"
@@ -84,8 +86,22 @@ LONGEST_RUN: Final = "longest_run"
 REFERENCE: Final = "reference"
 REASON: Final = "reason"
 TRANS_SIGMA: Final = "trans_sigma"
-PROVENANCE: Final = "provenance"
+PROVENANCE: Final = "provenance"  # of the accumulators
+AVERAGING: Final = "averaging"  # of the average, an NXprocess, too
+
+# Members of an NXprocess; DETECTORS stands there, too.
+SEQUENCE_INDEX: Final = "sequence_index"
 PROGRAM: Final = "program"
 VERSION: Final = "version"
 DATE: Final = "date"
+PROCESSOR: Final = "processor"
+RUN_UID: Final = "run_uid"
+VERSIONS: Final = "versions"
 CONFIGURATION: Final = "configuration"
+
+# What a packed file has beyond: flats and darks of a sample, by digest; positions of frames by
+# their field; what stands there for py4xs alone; and the buffer's name where py4xs would trip.
+CORRECTIONS: Final = "corrections"
+POSITIONS: Final = "positions"
+PY4XS_ADDED: Final = "py4xs_added"
+H5XS_BUFFER: Final = "h5xs_buffer"

@@ -12,6 +12,7 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError, SampleNotFoundError
 from h5xs_bluesky.io.experiment import find_sample, open_for_reading, sample_names
 from h5xs_bluesky.io.links import follow
+from h5xs_bluesky.io.sidecar import sidecar_of
 
 
 class ExperimentSource:
@@ -40,6 +41,18 @@ class ExperimentSource:
         if self.file:
             self.file.close()
         self.file = None
+
+    @contextmanager
+    def results(self, name: str) -> Iterator[h5py.Group]:
+        """Give the group that holds a sample's results: its own, or that in the file's sidecar."""
+        sidecar = sidecar_of(self.path)
+        if sidecar.exists():
+            with h5py.File(sidecar, "r") as file:
+                group = file.get(self.resolve(name))
+                if isinstance(group, h5py.Group):
+                    yield group
+                    return
+        yield self.sample(name)
 
     @contextmanager
     def reading(self) -> Iterator[h5py.File]:

@@ -1,8 +1,8 @@
 """What lies in a sample's `processed` and `reduction`: read as curves, and saved."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.errors import FileFormatError, ReductionError
+from h5xs_bluesky.io.corrections import save_corrections
 from h5xs_bluesky.io.experiment import open_for_reading
 from h5xs_bluesky.io.journal import read_journal
 from h5xs_bluesky.io.links import follow, refuse_outside
 from h5xs_bluesky.io.processed import read_processed, read_reduced, write_processed
+from h5xs_bluesky.io.provenance import Provenance, read_provenance
 from h5xs_bluesky.io.run_contents import RunContents
 from h5xs_bluesky.io.run_files import RunFolder, sample_attributes, write_run_file
+from h5xs_bluesky.io.sidecar import write_sidecar
+from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.sample import ReducedSample
 
@@ -39,11 +43,14 @@ class StoredSample:
         ``selected`` and ``sc_factor``, where they are known.
     reduced
         What the curves were made from; None in a file that the ancestor wrote.
+    provenance
+        What with; None where that is not noted.
     """
 
     curves: Curves
     attrs: dict[str, Any]
     reduced: ReducedSample | None
+    provenance: Provenance | None = None
 
 
 def read_stored(
@@ -60,7 +67,8 @@ def read_stored(
     """
     reduced = read_reduced(sample, roots=roots)
     if reduced is not None:
-        return from_reduced(reduced, name, qgrid=qgrid)
+        stored = from_reduced(reduced, name, qgrid=qgrid)
+        return replace(stored, provenance=read_provenance(sample, roots=roots))
     processed = follow(sample, schema.PROCESSED, roots=roots)
     if not isinstance(processed, h5py.Group):
         return None
@@ -140,14 +148,24 @@ def same_frames(one: ReducedSample | None, other: ReducedSample | None) -> bool:
 
 
 def save_reduced(
-    experiment: h5py.File, sample: str, reduced: ReducedSample, *, configuration: Mapping[str, Any]
+    experiment: h5py.File,
+    sample: str,
+    reduced: ReducedSample,
+    *,
+    provenance: Provenance | None,
+    detectors: Sequence[Detector],
 ) -> None:
-    """Replace a sample's processed file, under the run's lock, and link it where it is not yet.
+    """Replace a sample's processed data, under the run's lock, and link them where they are not.
+
+    Those of a sample in a file of another origin go into a sidecar.
+
+    Parameters
+    ----------
+    detectors
+        Whose flats and darks are kept beside the experiment, unless they are there.
 
     Raises
     ------
-    FileFormatError
-        If the sample has no run folder of ours.
     FileInUseError
         If the run is still being written.
     ReductionError
@@ -155,18 +173,17 @@ def save_reduced(
     """
     link = experiment.get(sample, getlink=True)
     root = Path(experiment.filename).parent
+    save_corrections(root, detectors)
     ours = isinstance(link, h5py.ExternalLink) and Path(link.filename) == Path(
         sample, schema.RUN_FILE
     )
     if not ours:
-        raise FileFormatError(
-            f"{experiment.filename}: expected {sample!r} in a run folder of its own, found it in a "
-            "file of another origin: such a file is only read; its results stay in memory"
-        )
+        write_sidecar(Path(experiment.filename), sample, reduced, provenance=provenance)
+        return
     folder = RunFolder.open(root / sample)
     try:
         _refuse_fewer(folder.path, len(reduced.superseded))
-        write_processed(folder.path / schema.PROCESSED_FILE, reduced, configuration=configuration)
+        write_processed(folder.path / schema.PROCESSED_FILE, reduced, provenance=provenance)
         relink_processed(folder.path)
     finally:
         folder.close()

@@ -1,6 +1,7 @@
 """What `h5xs` holds in memory of each sample: read from its file, or computed and not saved yet."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 from h5xs_bluesky import schema
@@ -17,6 +18,7 @@ from h5xs_bluesky.api.stored import (
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import FileFormatError, ReductionError
 from h5xs_bluesky.io.processed import read_reduced
+from h5xs_bluesky.io.provenance import Provenance, run_uid_of
 from h5xs_bluesky.reduction.sample import ReducedSample
 from h5xs_bluesky.reduction.similarity import EXPLICIT
 
@@ -40,6 +42,7 @@ class Workspace:
         self.d1s: dict[str, Curves] = {}
         self.attrs: dict[str, dict[str, Any]] = {}
         self.reduced: dict[str, ReducedSample] = {}
+        self.provenance: dict[str, Provenance | None] = {}
         self.unsaved: set[str] = set()
 
     def load(self, name: str) -> ReducedSample | None:
@@ -50,9 +53,8 @@ class Workspace:
 
     def read(self, name: str) -> None:
         """Read a sample from its file; what was not saved is given up."""
-        stored = read_stored(
-            self.source.sample(name), name, qgrid=self.beamline.qgrid, roots=self.source.roots
-        )
+        with self.source.results(name) as group:
+            stored = read_stored(group, name, qgrid=self.beamline.qgrid, roots=self.source.roots)
         self._hold(name, stored or StoredSample(curves={}, attrs={}, reduced=None))
         self.unsaved.discard(name)
 
@@ -75,7 +77,8 @@ class Workspace:
     def read_before(self, name: str) -> ReducedSample | None:
         """Read a sample's reduction that is about to be made anew; None where that is no use."""
         try:
-            return read_reduced(self.source.sample(name), roots=self.source.roots)
+            with self.source.results(name) as group:
+                return read_reduced(group, roots=self.source.roots)
         except (FileFormatError, KeyError):
             logger.warning("%s: its earlier reduction cannot be read", name, exc_info=True)
             return None
@@ -86,10 +89,11 @@ class Workspace:
         What was made from the very same numbers stays; otherwise the user's own selection does.
         """
         if before is not None and same_frames(fresh, before):
-            self._hold(name, from_reduced(before, name, qgrid=self.beamline.qgrid))
-            self.unsaved.discard(name)
+            self.read(name)
             return
+        uid = run_uid_of(self.source.sample(name))
         self.change(name, fresh)
+        self.provenance[name] = Provenance(frames=self.beamline.reduction_process(uid))
         selection = None if before is None else before.selection
         own = selection is not None and EXPLICIT in selection.reason
         if selection is not None and own and len(selection.kept) == len(fresh.superseded):
@@ -97,7 +101,12 @@ class Workspace:
 
     def change(self, name: str, reduced: ReducedSample) -> None:
         """Hold a sample that was computed and is not in its file."""
-        self._hold(name, from_reduced(reduced, name, qgrid=self.beamline.qgrid))
+        before, provenance = self.reduced.get(name), self.provenance.get(name)
+        if provenance is not None and (before is None or before.average is not reduced.average):
+            averaging = None if reduced.average is None else self.beamline.averaging_process()
+            provenance = replace(provenance, averaging=averaging)
+        stored = from_reduced(reduced, name, qgrid=self.beamline.qgrid)
+        self._hold(name, replace(stored, provenance=provenance))
         self.unsaved.add(name)
 
     def save(self, name: str) -> None:
@@ -118,7 +127,13 @@ class Workspace:
         self.source.sample(name)  # refuses a link out of the folder
         if self.source.file is None:
             raise RuntimeError("expected the file to be open, found it closed")
-        save_reduced(self.source.file, name, reduced, configuration=self.beamline.provenance())
+        save_reduced(
+            self.source.file,
+            name,
+            reduced,
+            provenance=self.provenance.get(name),
+            detectors=self.beamline.detectors,
+        )
         self.unsaved.discard(name)
 
     def save_if_possible(self, name: str) -> None:
@@ -137,6 +152,7 @@ class Workspace:
     def _hold(self, name: str, stored: StoredSample) -> None:
         self.d1s[name] = stored.curves
         self.attrs[name] = stored.attrs
+        self.provenance[name] = stored.provenance
         self.reduced.pop(name, None)
         if stored.reduced is not None:
             self.reduced[name] = stored.reduced

@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
+
 from h5xs_bluesky import schema
 from h5xs_bluesky.config.options import (
     MetadataSource,
@@ -16,16 +19,25 @@ from h5xs_bluesky.config.options import (
     check_integral,
 )
 from h5xs_bluesky.config.tables import Table
-from h5xs_bluesky.errors import ConfigurationError
+from h5xs_bluesky.errors import ConfigurationError, FileFormatError
 from h5xs_bluesky.io.corrections import digest
 from h5xs_bluesky.io.names import safe_name
+from h5xs_bluesky.io.provenance import Process
+from h5xs_bluesky.io.py4xs_files import detectors_from_json, detectors_to_json
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.integrate import Integrator, make_integrator
 from h5xs_bluesky.reduction.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.similarity import SelectionOptions
 
-_RESERVED = (schema.MERGED, schema.AVERAGED, schema.SUBTRACTED, schema.SELECTION, schema.PROVENANCE)
+_RESERVED = (
+    schema.MERGED,
+    schema.AVERAGED,
+    schema.SUBTRACTED,
+    schema.SELECTION,
+    schema.PROVENANCE,
+    schema.AVERAGING,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -149,8 +161,59 @@ class Beamline:
             }
             for detector in self.detectors
         }
-        grid = {"edges": self.qgrid.edges.tolist()}
+        grid = {"edges": self.qgrid.edges.tolist(), "centers": self.qgrid.centers.tolist()}
         return {**self.to_mapping(), "detectors": detectors, "qgrid": grid}
+
+    def reduction_process(self, run_uid: str) -> Process:
+        """Describe the reduction of a run's frames, as done now; `from_process` reads it."""
+        return Process(
+            configuration=self.provenance(),
+            detectors=detectors_to_json(self.detectors),
+            run_uid=run_uid,
+        )
+
+    def averaging_process(self) -> Process:
+        """Describe an average, as made now."""
+        values = self.to_mapping()
+        used = ("selection", "monitors")
+        return Process(configuration={key: values[key] for key in used if key in values})
+
+    @classmethod
+    def from_process(
+        cls, process: Process, *, origin: Path, file: h5py.File | None = None
+    ) -> "Beamline":
+        """Make the beamline with which a run's frames were reduced, whatever has changed since.
+
+        Parameters
+        ----------
+        process
+            From `reduction_process`.
+        origin
+            The experiment's file; flats and darks are in its folder,
+        file
+            or in itself, where it is packed.
+
+        Raises
+        ------
+        FileFormatError
+            If detectors or grid are not noted, or a flat or dark is not there any more.
+        """
+        values = dict(process.configuration)
+        values.pop("detectors", None)
+        grid = values.pop("qgrid", {})
+        if not process.detectors or not {"edges", "centers"} <= set(grid):
+            raise FileFormatError(
+                f"{origin}: expected detectors and q-grid in the provenance, found none: "
+                "reduce the frames again (load_data)"
+            )
+        return cls.from_mapping(
+            values,
+            detectors=detectors_from_json(process.detectors, folder=origin.parent, file=file),
+            qgrid=QGrid(
+                edges=np.array(grid["edges"], float), centers=np.array(grid["centers"], float)
+            ),
+            origin=str(origin),
+        )
 
     def with_detectors(self, detectors: Sequence[Detector], qgrid: QGrid) -> "Beamline":
         """Give the same beamline with other detectors and another q-grid."""

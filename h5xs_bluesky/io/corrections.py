@@ -5,10 +5,13 @@ import io
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError
 from h5xs_bluesky.io.names import safe_name
 from h5xs_bluesky.io.replace import replace_whole
@@ -31,7 +34,7 @@ def save_corrections(folder: Path, detectors: Iterable[Detector]) -> None:
     """
     for detector in detectors:
         for name, array in detector.corrections.items():
-            path = _path(folder, detector.extension, name, digest(array))
+            path = folder / correction_name(detector.extension, name, digest(array))
             if path.exists():
                 continue
             buffer = io.BytesIO()
@@ -41,7 +44,11 @@ def save_corrections(folder: Path, detectors: Iterable[Detector]) -> None:
 
 
 def load_corrections(
-    folder: Path, extension: str, digests: Mapping[str, str]
+    folder: Path,
+    extension: str,
+    digests: Mapping[str, str],
+    *,
+    file: h5py.File | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Read the flat and dark of a detector.
 
@@ -53,6 +60,8 @@ def load_corrections(
         The detector's.
     digests
         By name; see `digest`.
+    file
+        A packed file, which holds them itself.
 
     Raises
     ------
@@ -60,21 +69,23 @@ def load_corrections(
         If one is not there, or is not what its digest says.
     """
     return {
-        name: _load(_path(folder, extension, name, digests[name]), digests[name])
+        name: _load(folder / correction_name(extension, name, digests[name]), digests[name], file)
         for name in Detector.CORRECTIONS
         if name in digests
     }
 
 
-def _path(folder: Path, extension: str, name: str, sha256: str) -> Path:
+def correction_name(extension: str, name: str, sha256: str) -> str:
+    """Give the name of the file that holds a flat or dark, or of the dataset in a packed file."""
     if not _DIGEST.fullmatch(sha256):
         raise FileFormatError(f"{extension}: expected the digest of a {name}, found {sha256!r}")
-    return folder / f"{safe_name(extension)}.{name}.{sha256[:_LETTERS]}.npy"
+    return f"{safe_name(extension)}.{name}.{sha256[:_LETTERS]}.npy"
 
 
-def _load(path: Path, sha256: str) -> NDArray[np.float64]:
+def _load(path: Path, sha256: str, file: h5py.File | None) -> NDArray[np.float64]:
+    array = None if file is None else _packed(file, path.name)
     try:
-        array = np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False) if array is None else array
     except (OSError, ValueError) as error:
         raise FileFormatError(
             f"{path}: expected an array, found an error: {error}: copy the file from where the "
@@ -83,3 +94,15 @@ def _load(path: Path, sha256: str) -> NDArray[np.float64]:
     if array.dtype != np.float64 or digest(array) != sha256:
         raise FileFormatError(f"{path}: expected the array of digest {sha256}, found another")
     return np.asarray(array)
+
+
+def _packed(file: h5py.File, name: str) -> NDArray[Any] | None:
+    """Find a correction in the samples of a packed file, which has no links."""
+    for sample in file:
+        if isinstance(file.get(sample, getlink=True), h5py.HardLink):
+            group = file[sample]
+            folder = group.get(schema.CORRECTIONS) if isinstance(group, h5py.Group) else None
+            if isinstance(folder, h5py.Group) and name in folder:
+                array: NDArray[Any] = folder[name][()]
+                return array
+    return None

@@ -90,7 +90,9 @@ class ExperimentSettings:
         return cls(
             detectors=tuple(
                 detectors_from_json(
-                    file.attrs[schema.DETECTORS], folder=Path(file.filename).resolve().parent
+                    file.attrs[schema.DETECTORS],
+                    folder=Path(file.filename).resolve().parent,
+                    file=file,
                 )
             ),
             qgrid=QGrid.from_centers(centers)

@@ -1,11 +1,7 @@
 """The processed file of a sample: appended to while the scan runs, replaced whole afterwards."""
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -15,6 +11,7 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError
 from h5xs_bluesky.io.frames import LIBVER, refresh
 from h5xs_bluesky.io.links import follow, refuse_outside
+from h5xs_bluesky.io.provenance import Provenance, write_provenance
 from h5xs_bluesky.io.replace import replace_whole, temporary_beside
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.average import Average
@@ -38,8 +35,8 @@ class LiveProcessedFile:
         The detectors to come.
     bins
         Length of the q-grid.
-    configuration
-        Of the reduction, for the provenance.
+    provenance
+        What the frames are reduced with.
     """
 
     def __init__(
@@ -48,7 +45,7 @@ class LiveProcessedFile:
         *,
         extensions: Sequence[str],
         bins: int,
-        configuration: Mapping[str, Any],
+        provenance: Provenance,
     ) -> None:
         self.extensions = tuple(extensions)
         self.rows = 0
@@ -66,7 +63,7 @@ class LiveProcessedFile:
         self._monitors = {
             name: _growing(reduction, name, ()) for name in (schema.TRANSMITTED, schema.INCIDENT)
         }
-        _write_provenance(reduction, configuration)
+        write_provenance(reduction, provenance)
         self._file.swmr_mode = True
         self._file.flush()
         temporary.rename(path)
@@ -109,28 +106,42 @@ def _append(dataset: h5py.Dataset, row: NDArray[np.float64] | np.float64) -> Non
     dataset[rows] = row
 
 
-def write_processed(path: Path, sample: ReducedSample, *, configuration: Mapping[str, Any]) -> None:
-    """Replace the processed file by one that holds all of a sample's reduction."""
+def write_processed(path: Path, sample: ReducedSample, *, provenance: Provenance | None) -> None:
+    """Replace the processed file by one that holds all of a sample's reduction.
+
+    Parameters
+    ----------
+    provenance
+        What it was made with; None where that is not known.
+    """
     with (
         replace_whole(path) as temporary,
         h5py.File(temporary, "w", libver=LIBVER) as file,
     ):
-        _write_curves(file.create_group(schema.PROCESSED), sample)
-        reduction = file.create_group(schema.REDUCTION)
-        for name, accumulators in sample.detectors.items():
-            reduction.create_group(name)[schema.ACCUMULATORS] = accumulators.to_array()
-        reduction[schema.TRANSMITTED] = sample.transmitted
-        reduction[schema.INCIDENT] = sample.incident
-        reduction[schema.SUPERSEDED] = sample.superseded
-        if sample.selection is not None:
-            _write_selection(reduction.create_group(schema.SELECTION), sample.selection)
-        if sample.average is not None:
-            _write_average(reduction.create_group(schema.AVERAGED), sample.average)
-        if sample.subtraction is not None:
-            group = reduction.create_group(schema.SUBTRACTED)
-            group.attrs[schema.BUFFER] = sample.subtraction.buffer
-            group.attrs[schema.SC_FACTOR] = sample.subtraction.sc_factor
-        _write_provenance(reduction, configuration)
+        write_reduced(file, sample, provenance=provenance)
+
+
+def write_reduced(
+    group: h5py.Group, sample: ReducedSample, *, provenance: Provenance | None
+) -> None:
+    """Write all of a sample's reduction into a group that has none; see `write_processed`."""
+    _write_curves(group.create_group(schema.PROCESSED), sample)
+    reduction = group.create_group(schema.REDUCTION)
+    for name, accumulators in sample.detectors.items():
+        reduction.create_group(name)[schema.ACCUMULATORS] = accumulators.to_array()
+    reduction[schema.TRANSMITTED] = sample.transmitted
+    reduction[schema.INCIDENT] = sample.incident
+    reduction[schema.SUPERSEDED] = sample.superseded
+    if sample.selection is not None:
+        _write_selection(reduction.create_group(schema.SELECTION), sample.selection)
+    if sample.average is not None:
+        _write_average(reduction.create_group(schema.AVERAGED), sample.average)
+    if sample.subtraction is not None:
+        subtracted = reduction.create_group(schema.SUBTRACTED)
+        subtracted.attrs[schema.BUFFER] = sample.subtraction.buffer
+        subtracted.attrs[schema.SC_FACTOR] = sample.subtraction.sc_factor
+    if provenance is not None:
+        write_provenance(reduction, provenance)
 
 
 def _write_curves(group: h5py.Group, sample: ReducedSample) -> None:
@@ -161,20 +172,6 @@ def _write_average(group: h5py.Group, average: Average) -> None:
     group[schema.ACCUMULATORS] = average.accumulators.to_array()
     group.attrs[schema.TRANS] = average.trans
     group.attrs[schema.TRANS_SIGMA] = average.trans_sigma
-
-
-def _write_provenance(group: h5py.Group, configuration: Mapping[str, Any]) -> None:
-    """Write an NXprocess (NeXus): program, version, date, configuration; fixed-length texts."""
-    provenance = group.create_group(schema.PROVENANCE)
-    texts = {
-        "NX_class": "NXprocess",
-        schema.PROGRAM: "h5xs_bluesky",
-        schema.VERSION: version("h5xs_bluesky"),
-        schema.DATE: datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    for key, text in texts.items():
-        provenance.attrs[key] = np.bytes_(text.encode())
-    provenance[schema.CONFIGURATION] = np.bytes_(json.dumps(configuration).encode())
 
 
 def read_processed(sample: h5py.Group) -> ReducedSample:

@@ -10,6 +10,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import h5py
+
 from h5xs_bluesky.errors import FileFormatError, H5xsError
 from h5xs_bluesky.io.corrections import digest, load_corrections
 from h5xs_bluesky.io.py4xs_masks import pack_mask, unpack_mask
@@ -34,7 +36,9 @@ def detectors_to_json(detectors: Sequence[Detector]) -> str:
     return json.dumps([_to_mapping(detector) for detector in detectors])
 
 
-def detectors_from_json(text: str | bytes, *, folder: Path) -> list[Detector]:
+def detectors_from_json(
+    text: str | bytes, *, folder: Path, file: h5py.File | None = None
+) -> list[Detector]:
     """Read the detectors of an experiment, of ours or of py4xs.
 
     Where py4xs left `fix_scale` open it follows from the pixels' solid angles.
@@ -44,7 +48,9 @@ def detectors_from_json(text: str | bytes, *, folder: Path) -> list[Detector]:
     text
         The root attribute.
     folder
-        The experiment's, where flats and darks are.
+        The experiment's, where flats and darks are,
+    file
+        or a packed file, which has them in it.
 
     Raises
     ------
@@ -53,7 +59,7 @@ def detectors_from_json(text: str | bytes, *, folder: Path) -> list[Detector]:
     """
     try:
         entries = json.loads(text)
-        detectors = [_from_mapping(entry, folder) for entry in entries]
+        detectors = [_from_mapping(entry, folder, file) for entry in entries]
         if not detectors:
             return []
         scales = default_scales([detector.geometry for detector in detectors])
@@ -93,7 +99,7 @@ def _to_mapping(detector: Detector) -> dict[str, Any]:
     }
 
 
-def _from_mapping(entry: Mapping[str, Any], folder: Path) -> Detector:
+def _from_mapping(entry: Mapping[str, Any], folder: Path, file: h5py.File | None) -> Detector:
     if _OURS not in entry:
         return _from_py4xs(entry)
     ours = entry[_OURS]
@@ -101,7 +107,7 @@ def _from_mapping(entry: Mapping[str, Any], folder: Path) -> Detector:
     for key in ("shape", "pixel_size_m"):
         values[key] = tuple(values[key])
     geometry = Geometry(**values)
-    extension = str(entry["extension"])
+    extension = str(ours.get("extension", entry["extension"]))
     return Detector(
         extension=extension,
         data_key=str(ours["data_key"]),
@@ -110,7 +116,7 @@ def _from_mapping(entry: Mapping[str, Any], folder: Path) -> Detector:
         mask=unpack_mask(bytes(entry["exp_para"]["mask"]), shape=geometry.shape),
         fix_scale=float(entry["fix_scale"]),
         saturation=ours["saturation"],
-        **load_corrections(folder, extension, ours.get("corrections", {})),
+        **load_corrections(folder, extension, ours.get("corrections", {}), file=file),
     )
 
 

@@ -15,7 +15,7 @@ from small_devices import Source
 
 from h5xs_bluesky import h5xs, schema
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
-from h5xs_bluesky.errors import FileFormatError, ReductionError, RefusedError
+from h5xs_bluesky.errors import ReductionError, RefusedError
 from h5xs_bluesky.io.journal import JournalWriter, read_journal
 from h5xs_bluesky.io.processed import read_processed
 from h5xs_bluesky.reduction.accumulators import Accumulators
@@ -308,28 +308,61 @@ def test_nothing_to_save_is_an_error(experiment: Path) -> None:
         h5xs(experiment).save_d1s("nothing")
 
 
-def test_results_for_a_file_of_another_origin_stay_in_memory(tmp_path: Path, caplog: Any) -> None:
-    beamline = small_beamline()
-    path = tmp_path / "packed.h5"
+def file_of_another_origin(path: Path, *samples: str) -> list[Any]:
+    """Write a file like py4xs' without detectors or results; gives the frames of each sample."""
     frames = small_frames(3)
     with h5py.File(path, "w") as file:
-        data = file.create_group("water/primary/data")
-        file["water"].attrs["start"] = '{"time": 1.0}'
-        for key in (SAXS, WAXS):
-            stack = np.stack([frame[key] for frame in frames])
-            data[key] = stack[None] if key == SAXS else stack  # 4-D frames are met, too
-        data["em2"] = [800.0, 801.0, 802.0]
-    dt = h5xs(path, [beamline.detectors, beamline.qgrid], transField="em2")
+        for name in samples:
+            data = file.create_group(f"{name}/primary/data")
+            file[name].attrs["start"] = '{"time": 1.0, "uid": "u-%s"}' % name
+            for key in (SAXS, WAXS):
+                stack = np.stack([frame[key] for frame in frames])
+                data[key] = stack[None] if key == SAXS else stack  # 4-D frames are met, too
+            data["em2"] = [800.0, 801.0, 802.0]
+    return frames
+
+
+def test_results_for_a_file_of_another_origin_go_into_a_sidecar(tmp_path: Path) -> None:
+    beamline = small_beamline()
+    path = tmp_path / "packed.h5"
+    frames = file_of_another_origin(path, "water", "buffer")
+    content = path.read_bytes()
+    setup = [beamline.detectors, beamline.qgrid]
+    dt = h5xs(path, setup, transField="em2")
     dt.load_data()
     integrator = beamline.integrators()["_WAXS"]
     expected = integrator.integrate(frames[2][WAXS]).curve()
     assert same(dt.get_d1("water", "_WAXS", 2).data, expected[0])
     assert dt.get_d1("water", frn=2).trans == 802.0
+    dt.average_d1s("water")
+    assert path.read_bytes() == content
+    again = h5xs(path, setup, transField="em2")
+    again.load_d1s()
+    for sample, names in (("water", ["_WAXS", "merged", "averaged"]), ("buffer", ["merged"])):
+        for name in names:
+            one, other = again.get_d1(sample, name), dt.get_d1(sample, name)
+            assert same(one.data, other.data), (sample, name)
+            assert same(one.err, other.err), (sample, name)
+    with h5py.File(tmp_path / "packed.processed.h5") as file:
+        assert set(file) == {"water", "buffer"}
+        assert set(file["water"]) == {"processed", "reduction"}
+
+
+def test_results_stay_in_memory_where_no_sidecar_can_be_written(
+    tmp_path: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beamline = small_beamline()
+    path = tmp_path / "packed.h5"
+    file_of_another_origin(path, "water")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(28, "no space left")
+
+    monkeypatch.setattr("h5xs_bluesky.api.stored.write_sidecar", fail)
+    dt = h5xs(path, [beamline.detectors, beamline.qgrid], transField="em2")
+    dt.load_data()
     assert "stay in memory" in caplog.text
-    with pytest.raises(FileFormatError, match="another origin"):
-        dt.save_d1s("water")
-    with h5py.File(path) as file:
-        assert set(file["water"]) == {"primary"}
+    assert dt.get_d1("water", frn=2).trans == 802.0
 
 
 def test_sample_without_frames_is_passed_over_unless_it_is_named(experiment: Path) -> None:

@@ -128,6 +128,9 @@ class ReductionMethods(Experiment):
     def save_d1s(self, sn: str | None = None) -> None:
         """Replace the processed file of a sample by what is in memory; not if `read_only`.
 
+        Results for a sample in a file of another origin go into a sidecar, ``<name>.processed.h5``
+        beside it: the file itself is only read.
+
         Parameters
         ----------
         sn
@@ -137,8 +140,6 @@ class ReductionMethods(Experiment):
         ------
         FileInUseError
             If the run is still being written.
-        FileFormatError
-            If the sample lies in a file of another origin.
         ReductionError
             If there is nothing to save, or the run has gone on since.
         """
