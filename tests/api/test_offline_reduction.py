@@ -1,5 +1,6 @@
 """Offline reduction: the bits of the live one, averages, selections, and saving them."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -314,7 +315,7 @@ def file_of_another_origin(path: Path, *samples: str) -> list[Any]:
     with h5py.File(path, "w") as file:
         for name in samples:
             data = file.create_group(f"{name}/primary/data")
-            file[name].attrs["start"] = '{"time": 1.0, "uid": "u-%s"}' % name
+            file[name].attrs["start"] = json.dumps({"time": 1.0, "uid": f"u-{name}"})
             for key in (SAXS, WAXS):
                 stack = np.stack([frame[key] for frame in frames])
                 data[key] = stack[None] if key == SAXS else stack  # 4-D frames are met, too
