@@ -18,6 +18,7 @@ from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.frames import committed_frames, open_frames, read_frame, refresh
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.names import safe_name
+from h5xs_bluesky.io.py4xs_files import added_for_py4xs
 from h5xs_bluesky.io.stream_rows import superseded_rows
 
 _BEYOND = np.iinfo(np.int64).max
@@ -102,7 +103,7 @@ def find_frames(
         return ()
     events = _events_of_ended_run(group.parent, roots)
     sources = []
-    for name in group:
+    for name in sorted(set(group) - added_for_py4xs(group)):
         if name != safe_name(data_key) and not name.startswith(safe_name(data_key) + "_"):
             continue
         index = _index(group.parent, name, data_key, roots)
@@ -200,9 +201,13 @@ def _index(
     if (field.decode() if isinstance(field, bytes) else str(field)) != data_key:
         return None
     file = times.parent
-    follow(file, schema.COMMITTED, roots=roots)
-    positions = follow(file, schema.POSITION, roots=roots)
-    count = committed_frames(file)
+    if schema.COMMITTED in file:
+        follow(file, schema.COMMITTED, roots=roots)
+        positions = follow(file, schema.POSITION, roots=roots)
+        count = committed_frames(file)
+    else:  # a packed file
+        positions = follow(stream, f"{schema.POSITIONS}/{name}", roots=roots)
+        count = int(times.shape[0])
     return _FrameIndex(
         frames_per_event=int(times.attrs[schema.FRAMES_PER_EVENT]),
         positions=np.arange(count) if positions is None else refresh(positions)[:count],

@@ -172,8 +172,8 @@ def executor_or_threads(executor: Executor | None) -> Iterator[Executor]:
 
 
 @contextmanager
-def progress_bar(title: str, frames: int, *, shown: bool) -> Iterator[Advance]:
-    """Show on the terminal how many of the frames are reduced."""
+def progress_bar(title: str, frames: int | None, *, shown: bool) -> Iterator[Advance]:
+    """Show on the terminal how many frames are done, of how many where that is known."""
     if not shown:
         yield lambda _: None
         return

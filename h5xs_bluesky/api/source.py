@@ -103,9 +103,14 @@ class ExperimentSource:
 
     def sample(self, name: str) -> h5py.Group:
         """Give the group of a sample in the open file; see `resolve`."""
+        return follow(self.opened, self.resolve(name), roots=self.roots)
+
+    @property
+    def opened(self) -> h5py.File:
+        """The file, which has to be open."""
         if self.file is None:
             raise RuntimeError("expected the file to be open, found it closed")
-        return follow(self.file, self.resolve(name), roots=self.roots)
+        return self.file
 
     def header(self, name: str) -> dict[str, Any]:
         """Give the start document of a sample's run.
@@ -139,6 +144,7 @@ class ExperimentSource:
             attrs = self.sample(name).attrs
             newest[name] = name
             newest[str(attrs.get(schema.SAMPLE_NAME, name))] = name
-            if schema.BUFFER in attrs:
-                wanted[name] = str(attrs[schema.BUFFER])
+            for key in (schema.BUFFER, schema.H5XS_BUFFER):
+                if key in attrs:
+                    wanted[name] = str(attrs[key])
         return {name: newest[buffer] for name, buffer in wanted.items() if buffer in newest}

@@ -20,6 +20,7 @@ from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import FileFormatError, H5xsError, ReductionError
 from h5xs_bluesky.io.processed import read_reduced, write_reduced
 from h5xs_bluesky.io.provenance import Process, Provenance, read_provenance, run_uid_of
+from h5xs_bluesky.io.py4xs_files import added_for_py4xs
 from h5xs_bluesky.reduction.integrate import Integrator
 from h5xs_bluesky.reduction.sample import ReducedSample
 from h5xs_bluesky.reduction.similarity import EXPLICIT, Selection, SelectionOptions
@@ -291,8 +292,7 @@ def _values(group: h5py.Group) -> dict[str, NDArray[Any]]:
         if isinstance(member, h5py.Dataset):
             found[name] = np.asarray(member[()])
             return
-        others = [*_STEPS] if name == schema.REDUCTION else []
-        others += list(member.attrs.get(schema.PY4XS_ADDED, ()))
+        others = added_for_py4xs(member) | ({*_STEPS} if name == schema.REDUCTION else set())
         for below in member:
             if below not in others:
                 add(member[below], f"{name}/{below}")

@@ -125,10 +125,8 @@ class Workspace:
                 f"{name}: expected results to save, found none: call load_data() first"
             )
         self.source.sample(name)  # refuses a link out of the folder
-        if self.source.file is None:
-            raise RuntimeError("expected the file to be open, found it closed")
         save_reduced(
-            self.source.file,
+            self.source.opened,
             name,
             reduced,
             provenance=self.provenance.get(name),

@@ -1,7 +1,7 @@
 """Frame files: the frames of one detector, one per chunk, only ever appended to."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,9 @@ LIBVER = ("v110", "v110")
 _BITSHUFFLE = 32008
 _LZ4 = 2
 _ROWS = 1024  # of a chunk of timestamps
+
+# How `create_dataset` makes the filter of our frames.
+BITSHUFFLE_LZ4: Mapping[str, Any] = {"compression": _BITSHUFFLE, "compression_opts": (0, _LZ4)}
 
 
 class _Index:
@@ -101,8 +104,7 @@ class FrameFile:
             maxshape=(None, *frame_shape),
             chunks=(1, *frame_shape),
             dtype=dtype,
-            compression=_BITSHUFFLE,
-            compression_opts=(0, _LZ4),
+            **BITSHUFFLE_LZ4,
         )
         self._index = _Index(
             self._file,
@@ -290,7 +292,7 @@ def read_frame(data: h5py.Dataset, row: int) -> NDArray[Any]:
     if not 0 <= row < rows:
         raise IndexError(f"{data.file.filename}: expected a frame below {rows}, found {row}")
     index = np.unravel_index(row, data.shape[:-2])
-    if data.chunks == (*[1] * len(index), *data.shape[-2:]) and _is_bitshuffle_lz4(data):
+    if data.chunks == (*[1] * len(index), *data.shape[-2:]) and is_bitshuffle_lz4(data):
         offset = (*(int(i) for i in index), 0, 0)
         mask, chunk = data.id.read_direct_chunk(offset)
         if mask == 0:
@@ -299,7 +301,8 @@ def read_frame(data: h5py.Dataset, row: int) -> NDArray[Any]:
     return frame
 
 
-def _is_bitshuffle_lz4(data: h5py.Dataset) -> bool:
+def is_bitshuffle_lz4(data: h5py.Dataset) -> bool:
+    """Tell whether a dataset's only filter is bitshuffle with LZ4."""
     plist = data.id.get_create_plist()
     if plist.get_nfilters() != 1:
         return False

@@ -12,6 +12,7 @@ from typing import Any
 
 import h5py
 
+from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError, H5xsError
 from h5xs_bluesky.io.corrections import digest, load_corrections
 from h5xs_bluesky.io.py4xs_masks import pack_mask, unpack_mask
@@ -23,12 +24,39 @@ from h5xs_bluesky.reduction.py4xs_geometry import Py4xsGeometry
 _OURS = "h5xs"
 
 # The fields under which py4xs looks for the frames of a detector, by its extension.
-_FIELDS = {
+LIX_FIELDS = {
     "_SAXS": "pil1M_image",
     "_WAXS": "pilW1_image",
     "_WAXS1": "pilW1_image",
     "_WAXS2": "pilW2_image",
 }
+
+
+def added_for_py4xs(group: h5py.Group) -> set[str]:
+    """Tell which members of a packed group are further names, for py4xs alone."""
+    return set(json.loads(group.attrs.get(schema.PY4XS_ADDED, "[]")))
+
+
+def rename_detectors(text: str, names: Mapping[str, str]) -> str:
+    """Give detectors other extensions for py4xs; we still read their own ones.
+
+    Parameters
+    ----------
+    text
+        From `detectors_to_json`, or as py4xs wrote it.
+    names
+        New extensions by the old ones; a detector that is not in it is left out.
+    """
+    renamed = []
+    for entry in json.loads(text):
+        ours = entry.get(_OURS, {})
+        own = str(ours.get("extension", entry["extension"]))
+        if own not in names:
+            continue
+        if _OURS in entry and names[own] != own:
+            entry = {**entry, _OURS: {**ours, "extension": own}}
+        renamed.append({**entry, "extension": names[own]})
+    return json.dumps(renamed)
 
 
 def detectors_to_json(detectors: Sequence[Detector]) -> str:
@@ -123,10 +151,10 @@ def _from_mapping(entry: Mapping[str, Any], folder: Path, file: h5py.File | None
 def _from_py4xs(entry: Mapping[str, Any]) -> Detector:
     """Read a detector as py4xs wrote it; its mask belongs to the flipped picture."""
     extension, parameters = str(entry["extension"]), entry["exp_para"]
-    if extension not in _FIELDS:
+    if extension not in LIX_FIELDS:
         raise FileFormatError(
-            f"expected one of py4xs' detectors {sorted(_FIELDS)}, found {extension!r}, whose field "
-            "is not known: give detectors and q-grid when opening the file"
+            f"expected one of py4xs' detectors {sorted(LIX_FIELDS)}, found {extension!r}, whose "
+            "field is not known: give detectors and q-grid when opening the file"
         )
     place = Py4xsGeometry(
         image_width=int(entry["ImageWidth"]),
@@ -145,7 +173,7 @@ def _from_py4xs(entry: Mapping[str, Any]) -> Detector:
     scale = entry.get("fix_scale")
     return Detector(
         extension=extension,
-        data_key=_FIELDS[extension],
+        data_key=LIX_FIELDS[extension],
         model="py4xs",
         geometry=place.to_geometry(),
         mask=place.stored(mask),
