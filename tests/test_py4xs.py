@@ -1,15 +1,12 @@
 """The ancestor itself, py4xs, reads what is written here."""
 
 import json
-import os
-import subprocess
-import textwrap
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from ancestor import run_py4xs
 from hypothesis import HealthCheck, given, settings
 from small_beamline import SAXS, WAXS, run_documents, small_beamline, small_detector, small_frames
 from strategies import SHAPE, geometries
@@ -22,21 +19,6 @@ from h5xs_bluesky.reduction.geometry import Geometry
 from h5xs_bluesky.reduction.py4xs_geometry import Py4xsGeometry
 
 pytestmark = pytest.mark.py4xs
-
-
-def run_py4xs(script: str, *arguments: str) -> dict[str, Any]:
-    """Run a script with py4xs, and give the JSON that it prints last."""
-    interpreter = os.environ["H5XS_PY4XS_PYTHON"]
-    done = subprocess.run(
-        [interpreter, "-c", textwrap.dedent(script), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
 
 
 def test_py4xs_computes_the_same_q_and_reads_the_same_mask(tmp_path: Path) -> None:

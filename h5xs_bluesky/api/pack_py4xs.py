@@ -2,7 +2,6 @@
 
 import json
 import logging
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -145,7 +144,7 @@ class Py4xsNames:
         return [f"{schema.PROCESSED}/{name}" for name in new]
 
     def _add_documents(self, sample: h5py.Group) -> list[str]:
-        """Add to start and descriptors what py4xs reads there, as far as it is known."""
+        """Add to start and descriptors what py4xs reads there; NaN for an unknown exposure."""
         run = RunMetadata.read(sample, self._beamline, roots=[Path(sample.file.filename).parent])
         start, added = dict(run.start), []
         frames = sample[f"{schema.PRIMARY}/{schema.DATA}/{LIX_FIELDS[self._first]}"]
@@ -158,21 +157,19 @@ class Py4xsNames:
             if value is not None and key not in start:
                 start[key] = value
                 added.append(f"{schema.START}: {key}")
+        descriptors = [dict(doc) for doc in run.descriptors] or [{}]
+        configuration = dict(descriptors[0].get("configuration", {}))
+        for name in self._names.values():
+            device = LIX_FIELDS[name].removesuffix("_image")
+            key = f"{device}_cam_acquire_time"
+            known = dict(configuration.get(device, {}))
+            if key not in known.get("data", {}):
+                data = {**known.get("data", {}), key: run.number(EXPOSURE)}
+                configuration[device] = {**known, "data": data}
+                added.append(f"{schema.DESCRIPTORS}: {key}")
+        descriptors[0]["configuration"] = configuration
         sample.attrs[schema.START] = json.dumps(start)
-        exposure_s = run.number(EXPOSURE)
-        if math.isfinite(exposure_s) and run.descriptors:
-            descriptors = [dict(doc) for doc in run.descriptors]
-            configuration = dict(descriptors[0].get("configuration", {}))
-            for name in self._names.values():
-                device = LIX_FIELDS[name].removesuffix("_image")
-                key = f"{device}_cam_acquire_time"
-                part = dict(configuration.get(device, {}))
-                data = dict(part.get("data", {}))
-                if key not in data:
-                    configuration[device] = {**part, "data": {**data, key: exposure_s}}
-                    added.append(f"{schema.DESCRIPTORS}: {key}")
-            descriptors[0]["configuration"] = configuration
-            sample.attrs[schema.DESCRIPTORS] = json.dumps(descriptors)
+        sample.attrs[schema.DESCRIPTORS] = json.dumps(descriptors)
         return added
 
     @property
