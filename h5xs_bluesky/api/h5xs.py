@@ -1,11 +1,12 @@
 """`h5xs`: an experiment's files, and the curves and patterns in them."""
 
 from h5xs_bluesky.api.methods.curves import CurveMethods
+from h5xs_bluesky.api.methods.export import ExportMethods
 from h5xs_bluesky.api.methods.patterns import PatternMethods
 from h5xs_bluesky.api.methods.reduction import ReductionMethods
 
 
-class h5xs(ReductionMethods, CurveMethods, PatternMethods):  # noqa: N801 - the ancestor's name
+class h5xs(ReductionMethods, CurveMethods, PatternMethods, ExportMethods):  # noqa: N801 - the ancestor's name
     """The scattering data of an experiment, sample by sample.
 
     Every method opens the file, reads, and closes it, so that what a running scan adds is seen;

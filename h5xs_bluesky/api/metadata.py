@@ -19,6 +19,7 @@ from h5xs_bluesky.reduction.detector import Detector
 
 BASELINE = "baseline"
 EXPOSURE, ENERGY = "exposure", "energy"
+_FIXED = (EXPOSURE, ENERGY, schema.BUFFER)  # no lines of their own name
 HC_KEV_ANGSTROM = 12.398419843320026  # exact in the SI of 2019
 
 
@@ -92,6 +93,11 @@ class RunMetadata:
             return math.nan
 
     @property
+    def instrument(self) -> str:
+        """The beamline, as the start document or else the configuration calls it."""
+        return str(self.start.get("beamline_id") or self.beamline.name)
+
+    @property
     def wavelength_angstrom(self) -> float:
         """From the energy in keV, where the run has it, else as the detectors were calibrated."""
         energy_kev = self.number(ENERGY)
@@ -108,7 +114,7 @@ class RunMetadata:
             Further keys of the start document; one that it lacks is left out.
         """
         found: dict[str, Any] = {
-            "Instrument": self.start.get("beamline_id") or self.beamline.name,
+            "Instrument": self.instrument,
             **_date(self.start.get("time")),
             "Wavelength (A)": f"{self.wavelength_angstrom:.4f}",
             "Detector": " , ".join(detector.model for detector in self.detectors),
@@ -117,10 +123,10 @@ class RunMetadata:
         if math.isfinite(exposure_s):
             found["Exposure time/frame (s)"] = f"{exposure_s:.3f}"
         found["Sample-to-detector distance (m)"] = " , ".join(
-            f"{detector.geometry.distance_m:.4f}" for detector in self.detectors
+            f"{detector.geometry.beam_distance_m:.4f}" for detector in self.detectors
         )
         for name in self.beamline.metadata:
-            value = None if name in (EXPOSURE, ENERGY) else self.value(name)
+            value = None if name in _FIXED else self.value(name)
             if value is not None:
                 found[name] = value
         return found | {key: self.start[key] for key in md_keys if key in self.start}

@@ -1,5 +1,6 @@
 """Where a detector stands, in pyFAI's convention, and what follows for each pixel."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,6 +137,17 @@ class Geometry:
             raise ReductionError(f"expected a polarisation factor from −1 to 1, found {factor}")
         correction = self._pyfai().polarization(self.shape, factor=factor, with_checksum=False)
         return np.asarray(correction, dtype=float)
+
+    @property
+    def beam_distance_m(self) -> float:
+        """The distance from the sample to the detector's plane along the beam."""
+        return self.distance_m / (math.cos(self.rot1_rad) * math.cos(self.rot2_rad))
+
+    @property
+    def beam_center_m(self) -> tuple[float, float]:
+        """Where the beam meets the detector's plane: down and across, from its outer corner."""
+        down = self.distance_m * math.tan(self.rot2_rad) / math.cos(self.rot1_rad)
+        return self.poni1_m + down, self.poni2_m - self.distance_m * math.tan(self.rot1_rad)
 
     def solid_angle_at_poni(self) -> float:
         """Give the solid angle of a pixel at the PONI, in sr: its area over the distance²."""

@@ -43,6 +43,16 @@ def test_q_of_an_upright_detector_follows_the_formula() -> None:
     assert np.allclose(geometry.two_theta_map(), 2 * theta_rad, rtol=1e-9, atol=1e-12)
 
 
+@settings(max_examples=20, deadline=None)
+@given(geometries())
+def test_beam_meets_a_tilted_detector_where_pyfai_says(geometry: Geometry) -> None:
+    fit2d = geometry._pyfai().getFit2D()
+    down, across = geometry.beam_center_m
+    assert fit2d["centerY"] == pytest.approx(down / geometry.pixel_size_m[0], rel=1e-6, abs=1e-4)
+    assert fit2d["centerX"] == pytest.approx(across / geometry.pixel_size_m[1], rel=1e-6, abs=1e-4)
+    assert fit2d["directDist"] == pytest.approx(geometry.beam_distance_m * 1000, rel=1e-9)
+
+
 def test_solid_angle_of_an_upright_detector_is_the_cube_of_a_cosine() -> None:
     geometry = upright(distance_m=0.02)
     assert np.allclose(geometry.solid_angle_map(), np.cos(geometry.two_theta_map()) ** 3, rtol=1e-6)
