@@ -12,7 +12,7 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.api.pack_py4xs import Py4xsNames
 from h5xs_bluesky.api.reduce_offline import progress_bar
 from h5xs_bluesky.api.settings import read_beamline
-from h5xs_bluesky.api.source import ExperimentSource
+from h5xs_bluesky.api.source import ExperimentSource, experiment_file
 from h5xs_bluesky.errors import FileFormatError
 from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.pack import Packer, copy_root
@@ -95,7 +95,7 @@ def pack(
     ConfigurationError
         If py4xs has no names for so many detectors.
     """
-    file = path / schema.EXPERIMENT_FILE if path.is_dir() else path
+    file = experiment_file(path)
     if target.exists() and (not overwrite or target.resolve() == file.resolve()):
         raise FileExistsError(f"expected a new file, found {target}: name another, or overwrite it")
     source = ExperimentSource(file, roots=roots)

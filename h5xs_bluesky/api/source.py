@@ -15,6 +15,11 @@ from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.sidecar import sidecar_of
 
 
+def experiment_file(path: Path) -> Path:
+    """Give an experiment's file, if its folder is named."""
+    return path / schema.EXPERIMENT_FILE if path.is_dir() else path
+
+
 class ExperimentSource:
     """Opens an experiment's file for each use, or keeps it open on request.
 

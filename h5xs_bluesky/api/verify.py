@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.raw import read_raw
 from h5xs_bluesky.api.reduce_offline import executor_or_threads, progress_bar, reduce_raw
-from h5xs_bluesky.api.source import ExperimentSource
+from h5xs_bluesky.api.source import ExperimentSource, experiment_file
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import FileFormatError, H5xsError, ReductionError
 from h5xs_bluesky.io.processed import read_reduced, write_reduced
@@ -96,7 +96,7 @@ def verify(
     SampleNotFoundError
         If a sample named is not there.
     """
-    file = path / schema.EXPERIMENT_FILE if path.is_dir() else path
+    file = experiment_file(path)
     source = ExperimentSource(file, roots=roots)
     with source.reading(), executor_or_threads(executor) as pool:
         again = _Again(source, pool, progress=progress)

@@ -3,8 +3,13 @@
 import typer
 
 from h5xs_bluesky.cli.demo import demo
+from h5xs_bluesky.cli.export import export
 from h5xs_bluesky.cli.import_files import import_
+from h5xs_bluesky.cli.info import info
+from h5xs_bluesky.cli.pack import pack
 from h5xs_bluesky.cli.repair import repair
+from h5xs_bluesky.cli.show import show
+from h5xs_bluesky.cli.verify import verify
 
 app = typer.Typer(
     help="Live reduction of X-ray scattering data.",
@@ -20,4 +25,9 @@ def _main() -> None:
 
 app.command()(demo)
 app.command("import")(import_)
+app.command()(info)
+app.command()(show)
+app.command()(export)
+app.command()(pack)
+app.command()(verify)
 app.command()(repair)

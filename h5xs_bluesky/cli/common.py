@@ -1,0 +1,33 @@
+"""What several commands share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from h5xs_bluesky.errors import H5xsError
+
+UNUSABLE = 2
+
+Experiment = Annotated[Path, typer.Argument(help="An experiment's folder, or a file.")]
+Samples = Annotated[
+    list[str] | None,
+    typer.Argument(help="Which samples; all if none is named.", show_default=False),
+]
+Roots = Annotated[
+    list[Path] | None,
+    typer.Option("--root", help="A folder outside that links may lead into; repeatable."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+
+
+@contextmanager
+def errors_to_exit() -> Iterator[None]:
+    """Print an error that tells what to do, and exit with `UNUSABLE`."""
+    try:
+        yield
+    except (H5xsError, OSError, IndexError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(UNUSABLE) from error
