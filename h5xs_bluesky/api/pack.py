@@ -126,7 +126,7 @@ def _pack_sample(
     progress: bool,
 ) -> Packed:
     group, copied = source.sample(name), 0
-    if schema.STOP not in group.attrs and schema.START in group.attrs:
+    if schema.STOP not in group.attrs and schema.SAMPLE_NAME in group.attrs:
         logger.warning("%s is still being measured, or was cut short: packed as far as it is", name)
     if ancestor is not None:
         missing = ancestor.missing(group)

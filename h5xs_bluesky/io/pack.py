@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 _LEVEL = 1  # of gzip: frames get 10 % smaller with 6, at five times the time
 _COMPRESSED_FROM = 1 << 16  # bytes of a dataset that is no frame
+_LEAST_FRAME = 1 << 12  # bytes
 _BLOCK = 1 << 26  # bytes of it that are held at a time
 _AHEAD = 8  # frames that are being compressed
 
@@ -136,6 +137,8 @@ class Packer:
                 logger.warning("%s: %s/%s leads nowhere", group.file.filename, group.name, name)
             elif isinstance(member, h5py.Dataset):
                 self._values(member, new, name)
+            elif not isinstance(member, h5py.Group):  # a named type
+                logger.warning("%s: %s is no data: left out", group.file.filename, member.name)
             else:
                 made = new.require_group(name)
                 _copy_attributes(member, made)
@@ -149,11 +152,12 @@ class Packer:
         """Copy the frames of a stream, with what is known of their times and positions."""
         for name in data:
             frames = follow(data, name, roots=self.roots)
-            if not isinstance(frames, h5py.Dataset) or not _holds_frames(frames):
-                continue
             times = follow(stream, f"{schema.TIMESTAMPS}/{name}", roots=self.roots)
+            ours = times is not None and schema.FIELD in times.attrs
+            if not isinstance(frames, h5py.Dataset) or not (ours or _look_like_frames(frames)):
+                continue
             rows = None
-            if isinstance(times, h5py.Dataset) and schema.COMMITTED in times.parent:
+            if times is not None and ours and schema.COMMITTED in times.parent:
                 follow(times.parent, schema.COMMITTED, roots=self.roots)
                 rows = committed_frames(times.parent)
                 rows = min(rows, int(np.prod(refresh(frames).shape[:-2])))
@@ -268,8 +272,12 @@ def _digests(texts: Sequence[str]) -> list[tuple[str, Mapping[str, str]]]:
     return found
 
 
-def _holds_frames(dataset: h5py.Dataset) -> bool:
-    return dataset.ndim >= 3 and dataset.dtype.kind in "biuf"
+def _look_like_frames(dataset: h5py.Dataset) -> bool:
+    """Tell frames from small matrices, which are better off together."""
+    if dataset.ndim < 3 or dataset.dtype.kind not in "biuf":
+        return False
+    size = int(np.prod(dataset.shape[-2:])) * int(dataset.dtype.itemsize)
+    return size >= _LEAST_FRAME
 
 
 def _refuse_missing(dataset: h5py.Dataset) -> None:
