@@ -40,6 +40,9 @@ def export(
     monitors: Annotated[
         bool, typer.Option("--monitors", help="Monitors as CSV instead of curves.")
     ] = False,
+    normalize: Annotated[
+        bool, typer.Option("--normalize", help="Divide curves by the monitor.")
+    ] = False,
     exclude: Annotated[
         list[str] | None, typer.Option(help="A sample not to write; repeatable.")
     ] = None,
@@ -62,12 +65,17 @@ def export(
         dt = h5xs(experiment_file(experiment), read_only=True, roots=roots or ())
         names, left_out = samples or None, exclude or ()
         if nxcansas:
-            written += dt.export_nxcansas(names, output, exclude=left_out)
+            written += dt.export_nxcansas(names, output, exclude=left_out, normalize=normalize)
         if monitors:
             written += dt.export_monitors(names, output, exclude=left_out)
         if not nxcansas and not monitors:
             written = dt.export_d1s(
-                names, output, _ANCESTORS[curve], exclude=left_out, md_keys=key or ()
+                names,
+                output,
+                _ANCESTORS[curve],
+                exclude=left_out,
+                md_keys=key or (),
+                normalize=normalize,
             )
     typer.echo(json.dumps([str(p) for p in written]) if as_json else "\n".join(map(str, written)))
     if not written:

@@ -16,6 +16,7 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError
 from h5xs_bluesky.io.frames import open_frames, read_frame
 from h5xs_bluesky.io.links import follow
+from h5xs_bluesky.io.py4xs_files import added_for_py4xs
 
 FRAMES = ""  # the field of frames whose detector the file does not name
 
@@ -277,7 +278,8 @@ def _start(group: h5py.Group) -> dict[str, Any]:
 
 def _stream(group: h5py.Group) -> dict[str, Column]:
     roots = [Path(group.file.filename).resolve().parent]
-    names = list(group[schema.DATA])
+    added = added_for_py4xs(group[schema.DATA])
+    names = [name for name in group[schema.DATA] if name not in added]
     data = {name: follow(group, f"{schema.DATA}/{name}", roots=roots) for name in names}
     times = {name: follow(group, f"{schema.TIMESTAMPS}/{name}", roots=roots) for name in names}
     columns = {}

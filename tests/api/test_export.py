@@ -126,6 +126,34 @@ def test_every_frame_is_exported_on_request_and_excluded_samples_are_not(
     assert np.allclose(np.loadtxt(written[3])[:, 1], third.data[np.isfinite(third.data)], rtol=1e-8)
 
 
+@pytest.mark.parametrize("subtracted", [True, False])
+def test_curves_are_divided_by_the_monitor_on_request(
+    experiment: Path, tmp_path: Path, subtracted: bool
+) -> None:
+    dt = h5xs(experiment)
+    (plain,) = dt.export_d1s("lysozyme", tmp_path / "a", subtracted)
+    (divided,) = dt.export_d1s("lysozyme", tmp_path / "b", subtracted, normalize=True)
+    one, other = np.loadtxt(plain), np.loadtxt(divided)
+    assert np.allclose(other[:, 1], one[:, 1] / 800, rtol=1e-7)
+    assert (other[:, 2] > one[:, 2] / 800 * (1 - 1e-7)).all(), "the monitor adds to σ"
+    assert np.allclose(other[:, 2], one[:, 2] / 800, rtol=0.05)
+    assert "# normalized: I and sigma are divided by trans" in divided.read_text().splitlines()
+    (file,) = dt.export_nxcansas("lysozyme", tmp_path / "c", normalize=True)
+    with h5py.File(file) as opened:
+        group = opened["entry/subtracted" if subtracted else "entry/averaged"]
+        assert np.allclose(group["I"][()], other[:, 1], rtol=1e-7)
+        assert b"divided by the monitor" in opened["entry/sample/details"][()]
+
+
+def test_curves_without_a_monitor_cannot_be_normalized(play: Play, tmp_path: Path) -> None:
+    dt = h5xs(play(run_documents(small_frames(2), monitors={}), monitors=None))
+    with pytest.raises(ReductionError, match=r"water averaged: .* no usable monitor"):
+        dt.export_d1s("water", tmp_path / "out", save_subtracted=False, normalize=True)
+    with pytest.raises(ReductionError, match=r"water averaged: .* no usable monitor"):
+        dt.export_nxcansas("water", tmp_path / "out", normalize=True)
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_sample_named_without_such_a_curve_is_an_error_that_tells_what_there_is(
     experiment: Path, tmp_path: Path
 ) -> None:

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.experiment import Experiment
+from h5xs_bluesky.api.exported import cansas_entry, curves_to_export
 from h5xs_bluesky.api.metadata import RunMetadata, lines_of
 from h5xs_bluesky.api.monitor_table import frame_times, write_monitors
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.names import safe_name
-from h5xs_bluesky.io.nxcansas import CanSasCurve, CanSasEntry, write_nxcansas
-from h5xs_bluesky.io.provenance import Process, Provenance
+from h5xs_bluesky.io.nxcansas import write_nxcansas
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +56,11 @@ class ExportMethods(Experiment):
         *,
         exclude: Samples = (),
         md_keys: Sequence[str] = (),
+        normalize: bool = False,
     ) -> list[Path]:
         """Write curves as three columns (q, I, σ) under a header with the metadata.
 
-        Curves are not divided by the monitor: ``trans`` in the header carries the intensity.
+        Unless they are normalized, ``trans`` in the header carries the intensity of the beam.
 
         Parameters
         ----------
@@ -75,6 +75,8 @@ class ExportMethods(Experiment):
             Samples not to write.
         md_keys
             As in `md_dict`.
+        normalize
+            Divide by the monitor, whose uncertainty goes into σ.
 
         Returns
         -------
@@ -84,19 +86,17 @@ class ExportMethods(Experiment):
         Raises
         ------
         ReductionError
-            If a sample named has no such curve.
+            If a sample named has no such curve, or one to be normalized no usable monitor.
         """
         kinds = {True: schema.SUBTRACTED, False: schema.AVERAGED, "merged": schema.MERGED}
         group, written = kinds[save_subtracted], []
         with self._source.reading():
             for name in self._to_export(samples, exclude, [group]):
                 header = lines_of(self._metadata(name).to_mapping(md_keys))
-                curves = self._memory.curves(name, group)
-                if isinstance(curves, Data1d):
-                    parts = {"_s" if save_subtracted is True else "_a": curves}
-                else:
-                    parts = {f"_{number}m": curve for number, curve in enumerate(curves)}
-                for ending, curve in parts.items():
+                for number, curve in enumerate(
+                    curves_to_export(self._memory, name, group, normalize=normalize)
+                ):
+                    ending = f"_{number}m" if group == schema.MERGED else f"_{group[0]}"
                     file = _in_folder(path) / f"{safe_name(name)}{ending}.dat"
                     comments = "\n".join([*header, *curve.comments.splitlines()])
                     replace(curve, comments=comments).save(file)
@@ -104,13 +104,18 @@ class ExportMethods(Experiment):
         return written
 
     def export_nxcansas(
-        self, samples: Samples = None, path: str | Path = "", *, exclude: Samples = ()
+        self,
+        samples: Samples = None,
+        path: str | Path = "",
+        *,
+        exclude: Samples = (),
+        normalize: bool = False,
     ) -> list[Path]:
         """Write averaged and subtracted curves as NXcanSAS, ``<sample>.h5``, which needs no other.
 
         Parameters
         ----------
-        samples, path, exclude
+        samples, path, exclude, normalize
             As in `export_d1s`.
 
         Returns
@@ -121,7 +126,7 @@ class ExportMethods(Experiment):
         Raises
         ------
         ReductionError
-            If a sample named has no average.
+            If a sample named has no average, or one to be normalized no usable monitor.
         """
         written = []
         with self._source.reading():
@@ -132,7 +137,10 @@ class ExportMethods(Experiment):
                     raise ReductionError(
                         f"{file}: expected a folder other than the experiment's: name one as path"
                     )
-                write_nxcansas(file, self._entry(name, groups))
+                entry = cansas_entry(
+                    self._memory, self._metadata(name), name, groups, normalize=normalize
+                )
+                write_nxcansas(file, entry)
                 written.append(file)
         return written
 
@@ -195,31 +203,6 @@ class ExportMethods(Experiment):
                 logger.info("%s has no %s: passed over", name, " or ".join(groups))
             else:
                 self._memory.curves(name, groups[-1])  # raises
-
-    def _entry(self, name: str, groups: Sequence[str]) -> CanSasEntry:
-        metadata = self._metadata(name)
-        known = self.d1s[name]
-        curves = {group: known[group] for group in groups if group in known}
-        provenance = self._memory.provenance.get(name)
-        return CanSasEntry(
-            title=str(self._source.sample(name).attrs.get(schema.SAMPLE_NAME, name)),
-            run=str(metadata.start.get("uid", "")),
-            curves=[
-                CanSasCurve(name=group, q=d1.qgrid, intensity=d1.data, sigma=d1.err)
-                for group, d1 in curves.items()
-                if isinstance(d1, Data1d)
-            ],
-            sample={"details": "\n".join(lines_of(metadata.to_mapping()))},
-            instrument=metadata.instrument,
-            wavelength_angstrom=metadata.wavelength_angstrom,
-            detectors=metadata.detectors,
-            processes={} if provenance is None else _processes(provenance),
-        )
-
-
-def _processes(provenance: Provenance) -> dict[str, Process]:
-    steps = {"reduction": provenance.frames, "averaging": provenance.averaging}
-    return {name: process for name, process in steps.items() if process is not None}
 
 
 def _in_folder(path: str | Path) -> Path:
