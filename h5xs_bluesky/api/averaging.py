@@ -64,7 +64,7 @@ class Averaging:
             raise ReductionError(f"{name}: {error}") from error
         if reduced.subtraction is not None:
             self._earlier[name] = reduced.subtraction
-        self._change(name, averaged)
+        self._change(name, averaged, explicit=explicit is not None)
         return True
 
     def subtract(self, samples: Sequence[str], buffers: Mapping[str, str]) -> None:
@@ -107,8 +107,8 @@ class Averaging:
             return
         self._change(name, subtracted)
 
-    def _change(self, name: str, reduced: ReducedSample) -> None:
-        self.workspace.change(name, reduced)
+    def _change(self, name: str, reduced: ReducedSample, *, explicit: bool = False) -> None:
+        self.workspace.change(name, reduced, explicit=explicit)
         self.changed.add(name)
 
 

@@ -53,7 +53,7 @@ class ExperimentSource:
         sidecar = sidecar_of(self.path)
         if sidecar.exists():
             with h5py.File(sidecar, "r") as file:
-                group = file.get(self.resolve(name))
+                group = follow(file, self.resolve(name), roots=self.roots)
                 if isinstance(group, h5py.Group):
                     yield group
                     return

@@ -23,7 +23,6 @@ from h5xs_bluesky.io.provenance import Process, Provenance, read_provenance, run
 from h5xs_bluesky.io.py4xs_files import added_for_py4xs
 from h5xs_bluesky.reduction.integrate import Integrator
 from h5xs_bluesky.reduction.sample import ReducedSample
-from h5xs_bluesky.reduction.similarity import EXPLICIT, Selection, SelectionOptions
 
 if TYPE_CHECKING:
     from h5xs_bluesky.reduction.average import Average
@@ -147,13 +146,12 @@ class _Again:
         if stored.selection is None or provenance.averaging is None:
             return fresh
         averaging = _averaging_beamline(beamline, provenance)
+        explicit = bool(provenance.averaging.configuration.get("explicit"))
         fresh = fresh.averaged(
             averaging.selection,
             q=averaging.qgrid.centers,
             relative_uncertainty=averaging.monitor_uncertainty,
-            explicit=stored.selection.kept
-            if _is_explicit(stored.selection, averaging.selection)
-            else None,
+            explicit=stored.selection.kept if explicit else None,
         )
         self._averages[name] = fresh.average
         return fresh
@@ -213,18 +211,14 @@ def _averaging_beamline(beamline: Beamline, provenance: Provenance) -> Beamline:
     """Give the beamline with the options that held when the average was made."""
     if provenance.averaging is None:
         return beamline
-    values = {**beamline.to_mapping(), **provenance.averaging.configuration}
-    if "monitors" not in provenance.averaging.configuration:
-        values.pop("monitors", None)
+    values = beamline.to_mapping()
+    for key in ("selection", "monitors"):
+        values.pop(key, None)
+        if key in provenance.averaging.configuration:
+            values[key] = provenance.averaging.configuration[key]
     return Beamline.from_mapping(
         values, detectors=beamline.detectors, qgrid=beamline.qgrid, origin="the provenance"
     )
-
-
-def _is_explicit(selection: Selection, options: SelectionOptions) -> bool:
-    """Tell whether frames were chosen by the user: by name, or because nothing was compared."""
-    uncompared = options.method == "cormap" and selection.reference < 0
-    return EXPLICIT in selection.reason or (uncompared and int(selection.kept.sum()) > 1)
 
 
 def _verified(again: _Again, name: str) -> Verified:

@@ -99,12 +99,19 @@ class Workspace:
         if selection is not None and own and len(selection.kept) == len(fresh.superseded):
             self.attrs[name][schema.SELECTED] = selection.kept.copy()
 
-    def change(self, name: str, reduced: ReducedSample) -> None:
-        """Hold a sample that was computed and is not in its file."""
+    def change(self, name: str, reduced: ReducedSample, *, explicit: bool = False) -> None:
+        """Hold a sample that was computed and is not in its file.
+
+        Parameters
+        ----------
+        explicit
+            Whether the user chose the frames of its average, if that is new.
+        """
         before, provenance = self.reduced.get(name), self.provenance.get(name)
         if provenance is not None and (before is None or before.average is not reduced.average):
-            averaging = None if reduced.average is None else self.beamline.averaging_process()
-            provenance = replace(provenance, averaging=averaging)
+            averaging = self.beamline.averaging_process(explicit=explicit)
+            made = None if reduced.average is None else averaging
+            provenance = replace(provenance, averaging=made)
         stored = from_reduced(reduced, name, qgrid=self.beamline.qgrid)
         self._hold(name, replace(stored, provenance=provenance))
         self.unsaved.add(name)

@@ -172,11 +172,12 @@ class Beamline:
             run_uid=run_uid,
         )
 
-    def averaging_process(self) -> Process:
-        """Describe an average, as made now."""
+    def averaging_process(self, *, explicit: bool = False) -> Process:
+        """Describe an average, as made now; `explicit` tells that the user chose its frames."""
         values = self.to_mapping()
         used = ("selection", "monitors")
-        return Process(configuration={key: values[key] for key in used if key in values})
+        configuration = {key: values[key] for key in used if key in values}
+        return Process(configuration={**configuration, "explicit": explicit})
 
     @classmethod
     def from_process(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError
+from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.names import safe_name
 from h5xs_bluesky.io.replace import replace_whole
 from h5xs_bluesky.reduction.detector import Detector
@@ -98,11 +99,11 @@ def _load(path: Path, sha256: str, file: h5py.File | None) -> NDArray[np.float64
 
 def _packed(file: h5py.File, name: str) -> NDArray[Any] | None:
     """Find a correction in the samples of a packed file, which has no links."""
+    roots = [Path(file.filename).resolve().parent]
     for sample in file:
         if isinstance(file.get(sample, getlink=True), h5py.HardLink):
-            group = file[sample]
-            folder = group.get(schema.CORRECTIONS) if isinstance(group, h5py.Group) else None
-            if isinstance(folder, h5py.Group) and name in folder:
-                array: NDArray[Any] = folder[name][()]
+            found = follow(file, f"{sample}/{schema.CORRECTIONS}/{name}", roots=roots)
+            if isinstance(found, h5py.Dataset):
+                array: NDArray[Any] = found[()]
                 return array
     return None

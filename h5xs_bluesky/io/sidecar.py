@@ -53,7 +53,8 @@ def write_sidecar(
             if sidecar.exists():
                 with h5py.File(sidecar, "r") as old:
                     for name in old:
-                        if name != sample:
+                        ours = isinstance(old.get(name, getlink=True), h5py.HardLink)
+                        if ours and name != sample:
                             old.copy(name, new)
             write_reduced(new.create_group(sample), reduced, provenance=provenance)
     finally:

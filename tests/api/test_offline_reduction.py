@@ -349,6 +349,19 @@ def test_results_for_a_file_of_another_origin_go_into_a_sidecar(tmp_path: Path) 
         assert set(file["water"]) == {"processed", "reduction"}
 
 
+def test_sidecar_that_links_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    beamline = small_beamline()
+    path = tmp_path / "inside" / "packed.h5"
+    path.parent.mkdir()
+    file_of_another_origin(path, "water")
+    with h5py.File(tmp_path / "o.h5", "w") as file:
+        file["processed/merged"] = np.zeros((1, 2, 25))
+    with h5py.File(tmp_path / "inside" / "packed.processed.h5", "w") as file:
+        file["water"] = h5py.ExternalLink(str(tmp_path / "o.h5"), "/")
+    with pytest.raises(RefusedError, match=r"o\.h5"):
+        h5xs(path, [beamline.detectors, beamline.qgrid]).load_d1s("water")
+
+
 def test_results_stay_in_memory_where_no_sidecar_can_be_written(
     tmp_path: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

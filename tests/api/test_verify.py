@@ -15,6 +15,7 @@ from h5xs_bluesky import h5xs, schema
 from h5xs_bluesky.api.verify import Verified, verify
 from h5xs_bluesky.errors import SampleNotFoundError
 from h5xs_bluesky.io.py4xs_files import detectors_to_json
+from h5xs_bluesky.reduction.similarity import SelectionOptions
 
 Play = Callable[..., Path]
 
@@ -82,6 +83,15 @@ def test_selection_of_the_user_is_kept_when_verified(
     dt = h5xs(experiment)
     dt.average_d1s("lysozyme", selection=selection)
     assert outcomes(experiment, "lysozyme") == {"lysozyme": "identical"}, reason
+
+
+def test_frames_measured_again_may_be_kept_by_the_user(play: Play) -> None:
+    path = play(
+        run_documents(small_frames(3), seq_nums=[1, 2, 2]),
+        selection=SelectionOptions(method="all"),
+    )
+    h5xs(path).average_d1s("water", selection=[True] * 3)
+    assert outcomes(path) == {"water": "identical"}
 
 
 def test_averages_of_an_earlier_reduction_are_verified_with_the_options_of_then_and_now(

@@ -59,3 +59,14 @@ def test_sidecar_that_another_process_replaces_is_waited_for(
     lock.release()
     write_sidecar(tmp_path / "f.h5", "a", reduced(1.0), provenance=None)
     assert sidecar_of(tmp_path / "f.h5").exists()
+
+
+def test_link_in_a_sidecar_is_not_followed_when_it_is_replaced(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["secret"] = [1.0]
+    path = tmp_path / "f.h5"
+    with h5py.File(sidecar_of(path), "w") as file:
+        file["link"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/")
+    write_sidecar(path, "a", reduced(1.0), provenance=None)
+    with h5py.File(sidecar_of(path)) as file:
+        assert set(file) == {"a"}
