@@ -62,11 +62,14 @@ class Configurations:
     ----------
     data_keys : frozenset of str
         The fields that detectors of any configuration so far write.
+    monitor_fields : frozenset of str
+        The fields that the beamline's monitors write.
     """
 
     def __init__(self, beamline: Beamline, folder: Path | None) -> None:
         self._beamline = beamline
         self._folder = folder
+        self.monitor_fields = beamline.monitor_fields
         self._latest = self._own = Configuration(beamline)
         if folder is not None and (folder / schema.EXPERIMENT_FILE).exists():
             with open_for_reading(folder / schema.EXPERIMENT_FILE) as file:

@@ -16,6 +16,7 @@ from h5xs_bluesky.errors import FileFormatError, ReductionError
 from h5xs_bluesky.io.experiment import open_for_reading
 from h5xs_bluesky.io.journal import read_journal
 from h5xs_bluesky.io.links import follow, refuse_outside
+from h5xs_bluesky.io.names import join_names
 from h5xs_bluesky.io.processed import read_processed, read_reduced, write_processed
 from h5xs_bluesky.io.run_contents import RunContents
 from h5xs_bluesky.io.run_files import RunFolder, sample_attributes, write_run_file
@@ -153,8 +154,24 @@ def save_reduced(
     ReductionError
         If the file holds more frames than this reduction.
     """
+    folder = RunFolder.open(run_folder(experiment, sample))
+    try:
+        _refuse_fewer(folder.path, len(reduced.superseded))
+        write_processed(folder.path / schema.PROCESSED_FILE, reduced, configuration=configuration)
+        relink_processed(folder.path)
+    finally:
+        folder.close()
+
+
+def run_folder(experiment: h5py.File, sample: str) -> Path:
+    """Give the run folder of a sample.
+
+    Raises
+    ------
+    FileFormatError
+        If it has none of ours.
+    """
     link = experiment.get(sample, getlink=True)
-    root = Path(experiment.filename).parent
     ours = isinstance(link, h5py.ExternalLink) and Path(link.filename) == Path(
         sample, schema.RUN_FILE
     )
@@ -163,11 +180,26 @@ def save_reduced(
             f"{experiment.filename}: expected {sample!r} in a run folder of its own, found it in a "
             "file of another origin: such a file is only read; its results stay in memory"
         )
-    folder = RunFolder.open(root / sample)
+    return Path(experiment.filename).parent / sample
+
+
+def write_buffer(experiment: h5py.File, sample: str, names: Sequence[str]) -> None:
+    """Replace a sample's run file by one that names these buffers.
+
+    Raises
+    ------
+    FileFormatError
+        If the sample has no run folder of ours.
+    FileInUseError
+        If the run is still being written.
+    """
+    folder = RunFolder.open(run_folder(experiment, sample))
     try:
-        _refuse_fewer(folder.path, len(reduced.superseded))
-        write_processed(folder.path / schema.PROCESSED_FILE, reduced, configuration=configuration)
-        relink_processed(folder.path)
+        attributes = sample_attributes(folder.path)
+        attributes.pop(schema.BUFFER, None)
+        if names:
+            attributes[schema.BUFFER] = join_names(names)
+        _rewrite_run_file(folder.path, attributes)
     finally:
         folder.close()
 
@@ -198,8 +230,12 @@ def relink_processed(folder: Path) -> None:
     with open_for_reading(folder / schema.RUN_FILE) as file:
         if file[folder.name].get(schema.PROCESSED, getlink=True) is not None:
             return
+    _rewrite_run_file(folder, sample_attributes(folder))
+
+
+def _rewrite_run_file(folder: Path, attributes: Mapping[str, str]) -> None:
     journal = folder / schema.JOURNAL_FILE
     contents = RunContents.from_records(read_journal(journal))
     if contents.stop is None:  # its writer died: the streams' files may end before the journal
         contents = RunContents.from_records(read_journal(journal), keep_scalars=True)
-    write_run_file(folder, contents, sample_attributes(folder))
+    write_run_file(folder, contents, attributes)

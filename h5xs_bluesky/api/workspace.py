@@ -1,6 +1,7 @@
 """What `h5xs` holds in memory of each sample: read from its file, or computed and not saved yet."""
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 from h5xs_bluesky import schema
@@ -32,6 +33,11 @@ class Workspace:
         The experiment's file.
     beamline
         With what its frames are reduced; may be replaced.
+
+    Attributes
+    ----------
+    buffer_list : dict of str to list of str
+        The buffers that the user assigned to samples; they win over those in the file.
     """
 
     def __init__(self, source: ExperimentSource, beamline: Beamline) -> None:
@@ -41,6 +47,7 @@ class Workspace:
         self.attrs: dict[str, dict[str, Any]] = {}
         self.reduced: dict[str, ReducedSample] = {}
         self.unsaved: set[str] = set()
+        self.buffer_list: dict[str, list[str]] = {}
 
     def load(self, name: str) -> ReducedSample | None:
         """Give a sample as it is now: what is not saved, else anew from its file."""
@@ -83,17 +90,36 @@ class Workspace:
     def take(self, name: str, fresh: ReducedSample, before: ReducedSample | None) -> None:
         """Take over a new reduction of a sample's frames, in place of the one before.
 
-        What was made from the very same numbers stays; otherwise the user's own selection does.
+        What was made from the very same numbers stays; otherwise the user's own selection does,
+        and what normalises, and the factor for the buffer.
         """
         if before is not None and same_frames(fresh, before):
             self._hold(name, from_reduced(before, name, qgrid=self.beamline.qgrid))
             self.unsaved.discard(name)
             return
+        if before is not None:
+            fresh = self._as_chosen(fresh, before)
         self.change(name, fresh)
         selection = None if before is None else before.selection
         own = selection is not None and EXPLICIT in selection.reason
         if selection is not None and own and len(selection.kept) == len(fresh.superseded):
             self.attrs[name][schema.SELECTED] = selection.kept.copy()
+
+    def _as_chosen(self, fresh: ReducedSample, before: ReducedSample) -> ReducedSample:
+        """Let a new reduction keep what the user chose for the one before."""
+        kept = replace(fresh, sc_factor=before.sc_factor)
+        if before.trans_mode == fresh.trans_mode:
+            return kept
+        try:
+            return kept.with_trans(
+                before.trans_mode,
+                q=self.beamline.qgrid.centers,
+                peak=self.beamline.reduction.water_peak,
+                relative_uncertainty=self.beamline.monitor_uncertainty,
+            )
+        except ReductionError as error:
+            logger.warning("The transmitted beam is %s again: %s", kept.trans_mode, error)
+            return kept
 
     def change(self, name: str, reduced: ReducedSample) -> None:
         """Hold a sample that was computed and is not in its file."""

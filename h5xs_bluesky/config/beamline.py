@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.config.monitors import Monitors
 from h5xs_bluesky.config.options import (
     MetadataSource,
-    Monitors,
     Output,
     ReductionOptions,
     Roots,
@@ -24,6 +24,7 @@ from h5xs_bluesky.reduction.integrate import Integrator, make_integrator
 from h5xs_bluesky.reduction.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.similarity import SelectionOptions
+from h5xs_bluesky.reduction.water import WATER
 
 _RESERVED = (schema.MERGED, schema.AVERAGED, schema.SUBTRACTED, schema.SELECTION, schema.PROVENANCE)
 
@@ -163,10 +164,20 @@ class Beamline:
 
     @property
     def fields(self) -> frozenset[str]:
-        """The fields that the reduction reads: frames, and monitors."""
-        monitors = self.monitors
-        found = {None} if monitors is None else {monitors.incident, monitors.transmitted}
-        return frozenset((*self.data_keys, *(name for name in found if name)))
+        """The fields of the stream that is reduced: frames, and monitors read with them."""
+        monitors = {} if self.monitors is None else self.monitors.with_frames
+        return frozenset((*self.data_keys, *monitors.values()))
+
+    @property
+    def monitor_fields(self) -> frozenset[str]:
+        """The fields of all monitors, which are never frames."""
+        found = self.monitors
+        return frozenset(() if found is None else filter(None, (found.incident, found.transmitted)))
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether the transmitted beam is known; otherwise exposures are taken as equal."""
+        return self.monitors is not None or self.reduction.trans == WATER
 
     @property
     def monitor_uncertainty(self) -> float:

@@ -21,8 +21,10 @@ from h5xs_bluesky.reduction.average import Average
 from h5xs_bluesky.reduction.merge import merge_detectors
 from h5xs_bluesky.reduction.sample import ReducedSample, Subtraction
 from h5xs_bluesky.reduction.similarity import Selection
+from h5xs_bluesky.reduction.water import EXTERNAL
 
 _ROWS = 64  # of a chunk of curves
+_OPTIONAL = (schema.TRANSMITTED_SIGMA, schema.INCIDENT_SIGMA, schema.WATER)
 
 
 class LiveProcessedFile:
@@ -122,6 +124,7 @@ def write_processed(path: Path, sample: ReducedSample, *, configuration: Mapping
         reduction[schema.TRANSMITTED] = sample.transmitted
         reduction[schema.INCIDENT] = sample.incident
         reduction[schema.SUPERSEDED] = sample.superseded
+        _write_trans(reduction, sample)
         if sample.selection is not None:
             _write_selection(reduction.create_group(schema.SELECTION), sample.selection)
         if sample.average is not None:
@@ -130,6 +133,7 @@ def write_processed(path: Path, sample: ReducedSample, *, configuration: Mapping
             group = reduction.create_group(schema.SUBTRACTED)
             group.attrs[schema.BUFFER] = sample.subtraction.buffer
             group.attrs[schema.SC_FACTOR] = sample.subtraction.sc_factor
+            group.attrs[schema.AUTOMATIC] = sample.subtraction.automatic
         _write_provenance(reduction, configuration)
 
 
@@ -149,10 +153,22 @@ def _write_curves(group: h5py.Group, sample: ReducedSample) -> None:
         group.attrs[schema.SC_FACTOR] = sample.subtraction.sc_factor
 
 
+def _write_trans(reduction: h5py.Group, sample: ReducedSample) -> None:
+    """Write what tells the transmitted beam, and the user's own factor for the buffer."""
+    reduction.attrs[schema.TRANS_MODE] = sample.trans_mode
+    if sample.sc_factor is not None:
+        reduction.attrs[schema.SC_FACTOR] = sample.sc_factor
+    for name in _OPTIONAL:
+        values = getattr(sample, name)
+        if values is not None:
+            reduction[name] = values
+
+
 def _write_selection(group: h5py.Group, selection: Selection) -> None:
     group[schema.KEPT] = selection.kept
     group[schema.P_VALUE] = selection.p_value
     group[schema.LONGEST_RUN] = selection.longest_run
+    group[schema.DISTANCE] = selection.distance
     group[schema.REASON] = np.array(selection.reason, dtype=h5py.string_dtype())
     group.attrs[schema.REFERENCE] = selection.reference
 
@@ -161,6 +177,7 @@ def _write_average(group: h5py.Group, average: Average) -> None:
     group[schema.ACCUMULATORS] = average.accumulators.to_array()
     group.attrs[schema.TRANS] = average.trans
     group.attrs[schema.TRANS_SIGMA] = average.trans_sigma
+    group.attrs[schema.TRANS_MODE] = average.trans_mode
 
 
 def _write_provenance(group: h5py.Group, configuration: Mapping[str, Any]) -> None:
@@ -218,6 +235,7 @@ def read_processed(sample: h5py.Group) -> ReducedSample:
         transmitted=transmitted[:rows],
         incident=incident[:rows],
         superseded=np.zeros(rows, bool) if superseded is None else superseded[()],
+        **_read_trans(reduction),
         selection=_read_selection(reduction.get(schema.SELECTION)),
         average=_read_average(reduction),
         subtraction=_read_subtraction(sample),
@@ -241,6 +259,13 @@ def read_reduced(sample: h5py.Group, *, roots: Sequence[Path]) -> ReducedSample 
     return read_processed(parent)
 
 
+def _read_trans(reduction: h5py.Group) -> dict[str, Any]:
+    found = {name: reduction[name][()] for name in _OPTIONAL if name in reduction}
+    found[schema.TRANS_MODE] = str(reduction.attrs.get(schema.TRANS_MODE, EXTERNAL))
+    found[schema.SC_FACTOR] = reduction.attrs.get(schema.SC_FACTOR)
+    return found
+
+
 def _read_selection(group: h5py.Group | None) -> Selection | None:
     if group is None:
         return None
@@ -249,6 +274,7 @@ def _read_selection(group: h5py.Group | None) -> Selection | None:
         reference=int(group.attrs[schema.REFERENCE]),
         p_value=group[schema.P_VALUE][()],
         longest_run=group[schema.LONGEST_RUN][()],
+        distance=group[schema.DISTANCE][()],
         reason=tuple(text.decode() for text in group[schema.REASON][()]),
     )
 
@@ -262,6 +288,7 @@ def _read_average(reduction: h5py.Group) -> Average | None:
         trans=float(group.attrs[schema.TRANS]),
         trans_sigma=float(group.attrs[schema.TRANS_SIGMA]),
         kept=reduction[schema.SELECTION][schema.KEPT][()],
+        trans_mode=str(group.attrs.get(schema.TRANS_MODE, EXTERNAL)),
     )
 
 
@@ -273,4 +300,5 @@ def _read_subtraction(sample: h5py.Group) -> Subtraction | None:
         curve=sample[schema.PROCESSED][schema.SUBTRACTED][()],
         buffer=str(group.attrs[schema.BUFFER]),
         sc_factor=float(group.attrs[schema.SC_FACTOR]),
+        automatic=bool(group.attrs.get(schema.AUTOMATIC, False)),
     )
