@@ -16,6 +16,7 @@ from h5xs_bluesky.io.names import join_names
 from h5xs_bluesky.reduction.average import unite_averages
 from h5xs_bluesky.reduction.sample import ReducedSample, Subtraction
 from h5xs_bluesky.reduction.similarity import EXPLICIT
+from h5xs_bluesky.reduction.water import WaterPeak
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,32 @@ class Averaging:
             self._earlier[name] = reduced.subtraction
         self._change(name, averaged)
         return True
+
+    def set_trans(
+        self, name: str, reduced: ReducedSample, mode: str, *, peak: WaterPeak, find_peak: bool
+    ) -> None:
+        """Let something else tell a sample's transmitted beam; its selection stays.
+
+        Raises
+        ------
+        ReductionError
+            If the detectors do not see the water peak.
+        """
+        beamline = self.workspace.beamline
+        try:
+            changed = reduced.with_trans(
+                mode,
+                q=beamline.qgrid.centers,
+                peak=peak,
+                relative_uncertainty=beamline.monitor_uncertainty,
+                find_peak=find_peak,
+            )
+        except ReductionError as error:
+            raise ReductionError(f"{name}: {error}") from error
+        if reduced.subtraction is not None:
+            self._earlier[name] = reduced.subtraction
+        own = None if peak == beamline.reduction.water_peak else peak
+        self._change(name, replace(changed, peak=own))
 
     def subtract(self, samples: Sequence[str], buffers: BufferTable) -> None:
         """Subtract their buffers from those samples that changed, or whose buffer did.

@@ -95,5 +95,5 @@ def subtract_average(
         sc_factor=beamline.reduction.sc_factor if own is None else own,
         normalize=beamline.normalizes,
         q=beamline.qgrid.centers,
-        peak=beamline.reduction.water_peak,
+        peak=reduced.peak or beamline.reduction.water_peak,
     )

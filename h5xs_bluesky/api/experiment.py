@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 
@@ -12,6 +12,10 @@ from h5xs_bluesky.api.stored import Curves
 from h5xs_bluesky.api.workspace import Workspace
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.qgrid import QGrid
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Experiment:
@@ -34,6 +38,7 @@ class Experiment:
         self.read_only = read_only
         self.samples: list[str] = []
         self.d2s: dict[str, dict[str, Any]] = {}
+        self.d0s: dict[str, dict[str, NDArray[np.float64]]] = {}
         self._given = (exp_setup, transField)
         self._source = ExperimentSource(self.fn, roots=[Path(root) for root in roots])
         with self._source.reading() as file:
@@ -57,6 +62,11 @@ class Experiment:
         A changed ``selected`` is the user's selection at the next `average_d1s`.
         """
         return self._memory.attrs
+
+    @property
+    def buffer_list(self) -> dict[str, list[str]]:
+        """The buffers assigned by `assign_buffer`: ``buffer_list[sample]``."""
+        return self._memory.buffer_list
 
     @property
     def detectors(self) -> list[Detector]:

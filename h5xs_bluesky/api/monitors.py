@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.api.raw import find_frames
+from h5xs_bluesky.api.raw import RawSample, find_frames
 from h5xs_bluesky.config import Asynchronous, Beamline, Monitors
 from h5xs_bluesky.errors import ConfigurationError, ReductionError
 from h5xs_bluesky.io.frames import refresh
@@ -56,6 +56,31 @@ class FramesOfSample:
         return found if isinstance(found, h5py.Dataset) else None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class StreamsOverExposures:
+    """Monitors in streams of their own, and what they read during the exposures.
+
+    Parameters
+    ----------
+    readings
+        By ``"incident"`` and ``"transmitted"``.
+    problems
+        Why some are not known.
+    streams
+        By the same names: what they read all the time, clocks set.
+    starts_s : ndarray, shape (n,)
+        When each exposure begins.
+    exposure_s
+        How long it takes; NaN where that is not known.
+    """
+
+    readings: dict[str, Integrated]
+    problems: tuple[str, ...]
+    streams: dict[str, MonitorStream]
+    starts_s: NDArray[np.float64]
+    exposure_s: float
+
+
 def complete_trans(
     reduced: ReducedSample, frames: FramesOfSample, beamline: Beamline
 ) -> tuple[ReducedSample, tuple[str, ...]]:
@@ -72,11 +97,9 @@ def complete_trans(
     problems: list[str] = []
     monitors = beamline.monitors
     if monitors is not None and monitors.asynchronous is not None:
-        readings, told = integrate_streams(frames, beamline, monitors, monitors.asynchronous)
-        problems += told
-        for name, one in readings.items():
-            changes: dict[str, Any] = {name: one.mean, f"{name}_sigma": one.sigma}
-            reduced = replace(reduced, **changes)
+        found = integrate_streams(frames, beamline, monitors, monitors.asynchronous)
+        problems += found.problems
+        reduced = with_readings(reduced, found)
     if beamline.reduction.trans == WATER:
         try:
             reduced = reduced.with_trans(
@@ -91,6 +114,14 @@ def complete_trans(
     return reduced, tuple(problems)
 
 
+def with_readings(reduced: ReducedSample, found: StreamsOverExposures) -> ReducedSample:
+    """Give a sample whose monitors read what was found."""
+    for name, one in found.readings.items():
+        changes: dict[str, Any] = {name: one.mean, f"{name}_sigma": one.sigma}
+        reduced = replace(reduced, **changes)
+    return reduced
+
+
 def integrate_streams(
     frames: FramesOfSample,
     beamline: Beamline,
@@ -98,7 +129,8 @@ def integrate_streams(
     own: Asynchronous,
     *,
     exposure_s: float | None = None,
-) -> tuple[dict[str, Integrated], list[str]]:
+    incident_lag_s: float | None = None,
+) -> StreamsOverExposures:
     """Integrate the monitors that run in streams of their own over each frame's exposure.
 
     Parameters
@@ -107,56 +139,72 @@ def integrate_streams(
         Which they are, and how they are read; instead of those in `beamline`.
     exposure_s
         Instead of what the metadata tell.
-
-    Returns
-    -------
-    dict, list of str
-        By ``"incident"`` and ``"transmitted"``; and why some are not known.
+    incident_lag_s
+        How long after the transmitted monitor's first reading the incident one's is, instead of
+        what its clock tells.
     """
     nothing = np.full(frames.size, np.nan)
-    found = {name: Integrated(mean=nothing, sigma=nothing) for name in monitors.streams}
+    readings = {name: Integrated(mean=nothing, sigma=nothing) for name in monitors.streams}
     problems: list[str] = []
     streams: dict[str, MonitorStream] = {}
+    starts, length_s = nothing, float("nan")
     try:
-        exposure_s = read_exposure_s(frames, beamline) if exposure_s is None else exposure_s
+        length_s = read_exposure_s(frames, beamline) if exposure_s is None else exposure_s
         starts = exposure_starts_s(
             _frame_stamps(frames, beamline, own),
             frames_per_event=frames.frames_per_event,
-            exposure_s=exposure_s,
+            exposure_s=length_s,
             dead_time_s=own.dead_time_s,
             stamped=own.stamped,
         )
+        if np.isnan(starts).any():
+            problems.append(
+                f"{np.isnan(starts).sum()} of {starts.size} frames have no timestamp of their "
+                "own: their monitors are not known"
+            )
+        streams = _read_streams(frames, monitors, problems)
+        streams = synchronised(streams, starts, own, incident_lag_s=incident_lag_s)
     except (ReductionError, ConfigurationError) as error:
-        return found, [f"the monitors are not known: {error}"]
-    if np.isnan(starts).any():
-        problems.append(
-            f"{np.isnan(starts).sum()} of {starts.size} frames have no timestamp of their own: "
-            "their monitors are not known"
-        )
+        problems.append(f"the monitors are not known: {error}")
+        streams = {}
+    for name, stream in streams.items():
+        options = own.integration(monitors.relative_uncertainty)
+        readings[name] = integrate_exposures(stream, starts, exposure_s=length_s, options=options)
+        problems += [
+            f"{getattr(monitors, name)} in stream {monitors.streams[name]!r}: {problem}: the "
+            f"{name} beam is not known there"
+            for problem in readings[name].problems
+        ]
+    return StreamsOverExposures(
+        readings=readings,
+        problems=tuple(problems),
+        streams=streams,
+        starts_s=starts,
+        exposure_s=length_s,
+    )
+
+
+def _read_streams(
+    frames: FramesOfSample, monitors: Monitors, problems: list[str]
+) -> dict[str, MonitorStream]:
+    """Read the streams that are there; what is wrong with the others is added to the problems."""
+    streams = {}
     for name, stream in monitors.streams.items():
         try:
             streams[name] = read_stream(frames, stream, getattr(monitors, name))
         except ReductionError as error:
             problems.append(f"the {name} beam is not known: {error}")
-    try:
-        streams = synchronised(streams, starts, own)
-    except ReductionError as error:
-        return found, [*problems, f"the monitors are not known: {error}"]
-    for name, readings in streams.items():
-        options = own.integration(monitors.relative_uncertainty)
-        found[name] = integrate_exposures(readings, starts, exposure_s=exposure_s, options=options)
-        problems += [
-            f"{getattr(monitors, name)} in stream {monitors.streams[name]!r}: {problem}: the "
-            f"{name} beam is not known there"
-            for problem in found[name].problems
-        ]
-    return found, problems
+    return streams
 
 
 def synchronised(
-    streams: dict[str, MonitorStream], starts_s: NDArray[np.float64], own: Asynchronous
+    streams: dict[str, MonitorStream],
+    starts_s: NDArray[np.float64],
+    own: Asynchronous,
+    *,
+    incident_lag_s: float | None = None,
 ) -> dict[str, MonitorStream]:
-    """Set the clocks of monitors' streams as the configuration says.
+    """Set the clocks of monitors' streams as the configuration says, or by `incident_lag_s`.
 
     Raises
     ------
@@ -164,10 +212,16 @@ def synchronised(
         If a stream does not see the shutter open.
     """
     shifted = {name: stream.shifted(own.offset_s) for name, stream in streams.items()}
+    both = len(shifted) == 2 and all(len(stream) for stream in shifted.values())
+    if incident_lag_s is not None and both:
+        first = shifted[schema.TRANSMITTED].times_s[0] + incident_lag_s
+        incident = shifted[schema.INCIDENT]
+        shifted[schema.INCIDENT] = incident.shifted(float(first - incident.times_s[0]))
+        return shifted
     if own.synchronise == "frames":
         begin = float(np.nanmin(starts_s))
         return {name: s.shifted(begin - s.shutter_edge_s()) for name, s in shifted.items()}
-    if own.synchronise == "transmitted" and len(shifted) == 2:
+    if own.synchronise == "transmitted" and both:
         edge = shifted[schema.TRANSMITTED].shutter_edge_s()
         incident = shifted[schema.INCIDENT]
         shifted[schema.INCIDENT] = incident.shifted(edge - incident.shutter_edge_s())
@@ -311,18 +365,26 @@ def _numbers(value: Any) -> NDArray[np.float64]:
     return np.asarray(value, dtype=float).ravel()
 
 
-def readings_of(reduced: ReducedSample, *, relative_uncertainty: float) -> MonitorReadings:
-    """Give what the monitors read during a sample's frames."""
-    sigmas = {
-        name: relative_uncertainty * np.abs(getattr(reduced, name)) if sigma is None else sigma
-        for name, sigma in (
-            (schema.INCIDENT, reduced.incident_sigma),
-            (schema.TRANSMITTED, reduced.transmitted_sigma),
-        )
-    }
+def readings_of(
+    raw: RawSample, found: StreamsOverExposures | None, monitors: Monitors
+) -> MonitorReadings:
+    """Put together what monitors read, with the detectors or on their own.
+
+    Parameters
+    ----------
+    raw
+        Has what was read with the detectors.
+    found
+        What was read otherwise.
+    """
+    own = {} if found is None else found.readings
+    values = {}
+    for name, mean in ((schema.INCIDENT, raw.incident), (schema.TRANSMITTED, raw.transmitted)):
+        sigma = monitors.relative_uncertainty * np.abs(mean)
+        values[name] = own.get(name, Integrated(mean=mean, sigma=sigma))
     return MonitorReadings(
-        incident=reduced.incident,
-        transmitted=reduced.transmitted,
-        incident_sigma=sigmas[schema.INCIDENT],
-        transmitted_sigma=sigmas[schema.TRANSMITTED],
+        incident=values[schema.INCIDENT].mean,
+        incident_sigma=values[schema.INCIDENT].sigma,
+        transmitted=values[schema.TRANSMITTED].mean,
+        transmitted_sigma=values[schema.TRANSMITTED].sigma,
     )

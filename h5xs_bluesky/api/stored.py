@@ -48,9 +48,19 @@ class StoredSample:
 
 
 def read_stored(
-    sample: h5py.Group, name: str, *, qgrid: QGrid, roots: Sequence[Path]
+    sample: h5py.Group,
+    name: str,
+    *,
+    qgrid: QGrid,
+    roots: Sequence[Path],
+    relative_uncertainty: float,
 ) -> StoredSample | None:
     """Read a sample's processed data; None where there are none.
+
+    Parameters
+    ----------
+    relative_uncertainty
+        Of one monitor reading.
 
     Raises
     ------
@@ -61,7 +71,7 @@ def read_stored(
     """
     reduced = read_reduced(sample, roots=roots)
     if reduced is not None:
-        return from_reduced(reduced, name, qgrid=qgrid)
+        return from_reduced(reduced, name, qgrid=qgrid, relative_uncertainty=relative_uncertainty)
     processed = follow(sample, schema.PROCESSED, roots=roots)
     if not isinstance(processed, h5py.Group):
         return None
@@ -76,8 +86,15 @@ def read_stored(
     return StoredSample(curves=curves, attrs=attrs, reduced=None)
 
 
-def from_reduced(reduced: ReducedSample, name: str, *, qgrid: QGrid) -> StoredSample:
+def from_reduced(
+    reduced: ReducedSample, name: str, *, qgrid: QGrid, relative_uncertainty: float
+) -> StoredSample:
     """Give the curves of a reduction as objects, and its selection as attributes.
+
+    Parameters
+    ----------
+    relative_uncertainty
+        Of one monitor reading.
 
     Raises
     ------
@@ -92,6 +109,10 @@ def from_reduced(reduced: ReducedSample, name: str, *, qgrid: QGrid) -> StoredSa
         reduced.merged.curve(), reduced.trans, name, schema.MERGED, qgrid
     )
     attrs: dict[str, Any] = {}
+    beams = _beams(reduced, relative_uncertainty)
+    for each in curves.values():
+        for number, curve in enumerate(each if isinstance(each, list) else [each]):
+            _set_beam(curve, {key: values[number] for key, values in beams.items()})
     average = reduced.average
     if reduced.selection is not None:
         attrs[schema.SELECTED] = reduced.selection.kept.copy()
@@ -99,13 +120,46 @@ def from_reduced(reduced: ReducedSample, name: str, *, qgrid: QGrid) -> StoredSa
         averaged = _curve(average.accumulators.curve(), average.trans, f"{name} averaged", qgrid)
         averaged.comments = f"average of {average.kept.sum()} of {average.kept.size} frames"
         curves[schema.AVERAGED] = averaged
+        _set_beam(averaged, _mean_beam(beams, average.kept))
     if average is not None and reduced.subtraction is not None:
         subtraction = reduced.subtraction
         curve = _curve(subtraction.curve, average.trans, f"{name} subtracted", qgrid)
         curve.comments = f"buffer: {subtraction.buffer}\nsc_factor: {subtraction.sc_factor:.9g}"
+        _set_beam(curve, _mean_beam(beams, average.kept))
         curves[schema.SUBTRACTED] = curve
         attrs[schema.SC_FACTOR] = subtraction.sc_factor
     return StoredSample(curves=curves, attrs=attrs, reduced=reduced)
+
+
+def _beams(reduced: ReducedSample, relative_uncertainty: float) -> dict[str, NDArray[np.float64]]:
+    """Give what tells the beam of each frame, (n,), by the attributes of `Data1d`."""
+    water = (
+        np.full((len(reduced.superseded), 2), np.nan) if reduced.water is None else reduced.water
+    )
+    return {
+        "trans_sigma": reduced.trans_sigma(relative_uncertainty),
+        "trans_w": water[:, 0],
+        "trans_w_sigma": water[:, 1],
+        "trans_e": reduced.external,
+        "trans_e_sigma": reduced.external_sigma(relative_uncertainty),
+    }
+
+
+def _mean_beam(
+    beams: Mapping[str, NDArray[np.float64]], kept: NDArray[np.bool_]
+) -> dict[str, float]:
+    """Give the same for the average of frames: means, and their standard errors."""
+    return {
+        key: float(np.sqrt(np.sum(values[kept] ** 2)) / kept.sum())
+        if key.endswith("_sigma")
+        else float(np.mean(values[kept]))
+        for key, values in beams.items()
+    }
+
+
+def _set_beam(curve: Data1d, beam: Mapping[str, float]) -> None:
+    for key, value in beam.items():
+        setattr(curve, key, float(value))
 
 
 def _curves(

@@ -58,7 +58,11 @@ class Workspace:
     def read(self, name: str) -> None:
         """Read a sample from its file; what was not saved is given up."""
         stored = read_stored(
-            self.source.sample(name), name, qgrid=self.beamline.qgrid, roots=self.source.roots
+            self.source.sample(name),
+            name,
+            qgrid=self.beamline.qgrid,
+            roots=self.source.roots,
+            relative_uncertainty=self.beamline.monitor_uncertainty,
         )
         self._hold(name, stored or StoredSample(curves={}, attrs={}, reduced=None))
         self.unsaved.discard(name)
@@ -94,7 +98,7 @@ class Workspace:
         and what normalises, and the factor for the buffer.
         """
         if before is not None and same_frames(fresh, before):
-            self._hold(name, from_reduced(before, name, qgrid=self.beamline.qgrid))
+            self._hold(name, self._stored(name, before))
             self.unsaved.discard(name)
             return
         if before is not None:
@@ -107,14 +111,14 @@ class Workspace:
 
     def _as_chosen(self, fresh: ReducedSample, before: ReducedSample) -> ReducedSample:
         """Let a new reduction keep what the user chose for the one before."""
-        kept = replace(fresh, sc_factor=before.sc_factor)
+        kept = replace(fresh, sc_factor=before.sc_factor, peak=before.peak)
         if before.trans_mode == fresh.trans_mode:
             return kept
         try:
             return kept.with_trans(
                 before.trans_mode,
                 q=self.beamline.qgrid.centers,
-                peak=self.beamline.reduction.water_peak,
+                peak=before.peak or self.beamline.reduction.water_peak,
                 relative_uncertainty=self.beamline.monitor_uncertainty,
             )
         except ReductionError as error:
@@ -123,7 +127,7 @@ class Workspace:
 
     def change(self, name: str, reduced: ReducedSample) -> None:
         """Hold a sample that was computed and is not in its file."""
-        self._hold(name, from_reduced(reduced, name, qgrid=self.beamline.qgrid))
+        self._hold(name, self._stored(name, reduced))
         self.unsaved.add(name)
 
     def save(self, name: str) -> None:
@@ -159,6 +163,14 @@ class Workspace:
     def warn_read_only(self) -> None:
         """Log that nothing is saved."""
         logger.warning("%s was opened read-only: nothing is saved", self.source.path)
+
+    def _stored(self, name: str, reduced: ReducedSample) -> StoredSample:
+        return from_reduced(
+            reduced,
+            name,
+            qgrid=self.beamline.qgrid,
+            relative_uncertainty=self.beamline.monitor_uncertainty,
+        )
 
     def _hold(self, name: str, stored: StoredSample) -> None:
         self.d1s[name] = stored.curves

@@ -21,7 +21,7 @@ from h5xs_bluesky.reduction.average import Average
 from h5xs_bluesky.reduction.merge import merge_detectors
 from h5xs_bluesky.reduction.sample import ReducedSample, Subtraction
 from h5xs_bluesky.reduction.similarity import Selection
-from h5xs_bluesky.reduction.water import EXTERNAL
+from h5xs_bluesky.reduction.water import EXTERNAL, WaterPeak
 
 _ROWS = 64  # of a chunk of curves
 _OPTIONAL = (schema.TRANSMITTED_SIGMA, schema.INCIDENT_SIGMA, schema.WATER)
@@ -158,6 +158,10 @@ def _write_trans(reduction: h5py.Group, sample: ReducedSample) -> None:
     reduction.attrs[schema.TRANS_MODE] = sample.trans_mode
     if sample.sc_factor is not None:
         reduction.attrs[schema.SC_FACTOR] = sample.sc_factor
+    if sample.peak is not None:
+        reduction.attrs[schema.WATER_Q_RANGE] = sample.peak.q_range
+        if sample.peak.background is not None:
+            reduction.attrs[schema.WATER_BACKGROUND] = sample.peak.background
     for name in _OPTIONAL:
         values = getattr(sample, name)
         if values is not None:
@@ -263,7 +267,19 @@ def _read_trans(reduction: h5py.Group) -> dict[str, Any]:
     found = {name: reduction[name][()] for name in _OPTIONAL if name in reduction}
     found[schema.TRANS_MODE] = str(reduction.attrs.get(schema.TRANS_MODE, EXTERNAL))
     found[schema.SC_FACTOR] = reduction.attrs.get(schema.SC_FACTOR)
+    q_range, background = (
+        reduction.attrs.get(name) for name in (schema.WATER_Q_RANGE, schema.WATER_BACKGROUND)
+    )
+    if q_range is not None:
+        found["peak"] = WaterPeak(
+            q_range=_pair(q_range), background=None if background is None else _pair(background)
+        )
     return found
+
+
+def _pair(values: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = values
+    return float(low), float(high)
 
 
 def _read_selection(group: h5py.Group | None) -> Selection | None:

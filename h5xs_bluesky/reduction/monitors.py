@@ -283,9 +283,11 @@ def _unknown(
         wide = np.concatenate([[0], np.cumsum(np.diff(times) > largest)])
         inside = wide[np.clip(after, 0, times.size - 1)] > wide[np.clip(before, 0, None)]
         reasons.append((f"fall into a gap of it, of more than {largest:.3g} s", inside))
+    low = np.where(before < 0, begins, times[np.clip(before, 0, None)])
+    high = np.where(after >= times.size, ends, times[np.clip(after, 0, times.size - 1)])
     twice = np.zeros(begins.shape, dtype=bool)
     for first, last in stream.ambiguous_s - stream.times_s[0]:
-        twice |= (begins <= last) & (ends >= first)
+        twice |= (low <= last) & (high >= first)  # from the reading before to the one after
     reasons.append(("fall where its timestamps repeat", twice))
     return [(why, bad & np.isfinite(begins)) for why, bad in reasons]
 

@@ -57,6 +57,8 @@ class ReducedSample:
         Intensity of the water peak in each frame's merged curve, and its σ.
     trans_mode
         What tells the transmitted beam: ``"external"``, a monitor, or ``"water"``.
+    peak
+        The user's own range of the water peak; None for the configuration's.
     sc_factor
         The user's own for the buffer, or ``"auto"``; None for the configuration's.
     """
@@ -69,6 +71,7 @@ class ReducedSample:
     incident_sigma: NDArray[np.float64] | None = None
     water: NDArray[np.float64] | None = None
     trans_mode: str = EXTERNAL
+    peak: WaterPeak | None = None
     sc_factor: float | str | None = None
     selection: Selection | None = None
     average: Average | None = None
@@ -105,7 +108,13 @@ class ReducedSample:
         return np.full(len(self.superseded), np.nan) if self.water is None else self.water[:, 1]
 
     def with_trans(
-        self, mode: str, *, q: NDArray[np.float64], peak: WaterPeak, relative_uncertainty: float
+        self,
+        mode: str,
+        *,
+        q: NDArray[np.float64],
+        peak: WaterPeak,
+        relative_uncertainty: float,
+        find_peak: bool = False,
     ) -> "ReducedSample":
         """Let something else tell the transmitted beam; what is averaged, is averaged anew.
 
@@ -119,6 +128,8 @@ class ReducedSample:
             The bins (nq,) in Å⁻¹, and where the peak is.
         relative_uncertainty
             Of one monitor reading.
+        find_peak
+            Find the water peak's intensity in any case.
 
         Raises
         ------
@@ -126,7 +137,7 @@ class ReducedSample:
             If the detectors do not see the water peak.
         """
         water = self.water
-        if mode == WATER:
+        if mode == WATER or find_peak:
             water = peak_intensity(self.merged.curve(), q=q, peak=peak)
         changed = replace(self, trans_mode=mode, water=water, average=None, subtraction=None)
         if self.average is None or self.selection is None:
