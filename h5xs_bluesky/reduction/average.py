@@ -35,6 +35,16 @@ class Average:
     kept: NDArray[np.bool_]
     trans_mode: str = EXTERNAL
 
+    def normalized(self) -> NDArray[np.float64]:
+        """Give the curve per unit of transmitted beam, (2, nq), with the beam's uncertainty.
+
+        I / t, and σ² = (σ / t)² + (I δt / t²)²; NaN where the beam is not known. The last term is
+        common to all bins.
+        """
+        intensity, sigma = self.accumulators.curve() / self.trans
+        relative = self.trans_sigma / self.trans
+        return np.stack([intensity, np.hypot(sigma, intensity * relative)])
+
 
 def average_frames(
     frames: Accumulators,
