@@ -14,6 +14,7 @@ from h5xs_bluesky.errors import H5xsError
 from h5xs_bluesky.io.experiment import ExperimentSettings, open_for_reading, prepare_experiment
 from h5xs_bluesky.io.names import fill_template
 from h5xs_bluesky.reduction.integrate import Integrator
+from h5xs_bluesky.reduction.water import WATER
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Configuration:
             qgrid=self.beamline.qgrid,
             trans_field="" if monitors is None else monitors.normalizing,
             beamline=self.beamline.to_mapping(),
+            from_water=self.beamline.reduction.trans == WATER,
         )
 
     def fits(self, settings: ExperimentSettings) -> bool:

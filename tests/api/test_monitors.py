@@ -283,6 +283,22 @@ def test_water_peak_normalises_live_where_configured(play: Play) -> None:
     assert np.array_equal(again.subtraction.curve, live.subtraction.curve, equal_nan=True)
 
 
+@pytest.mark.parametrize(("mode", "by_water"), [("2,em2", True), ("0,em2", False)])
+def test_mode_in_an_ancestor_s_file_is_taken_over(play: Play, mode: str, by_water: bool) -> None:
+    path = play(run_documents(small_frames(3)))
+    with h5py.File(path, "r+") as file:
+        del file.attrs["beamline"]
+        file.attrs["trans"] = mode
+    reduction = h5xs(path)._memory.beamline.reduction
+    assert (reduction.trans == "water") is by_water
+
+
+def test_root_attribute_tells_the_ancestor_that_the_water_peak_normalises(play: Play) -> None:
+    path = play(run_documents(small_frames(3)), reduction=PEAK)
+    with h5py.File(path) as file:
+        assert file.attrs["trans"] == "2,em2"
+
+
 class trans_mode(Enum):  # noqa: N801 - as the ancestor's
     external = 0
     from_waxs = 2
