@@ -283,6 +283,36 @@ def test_water_peak_normalises_live_where_configured(play: Play) -> None:
     assert np.array_equal(again.subtraction.curve, live.subtraction.curve, equal_nan=True)
 
 
+def test_monitors_of_a_file_that_does_not_tell_them_can_be_given(tmp_path: Path) -> None:
+    """As in files of the ancestor: frames, and electrometers in streams beside them."""
+    beamline = small_beamline()
+    path = tmp_path / "lix.h5"
+    frames = small_frames(FRAMES)
+    with h5py.File(path, "w") as file:
+        sample = file.create_group("lysozyme")
+        sample.attrs["start"] = '{"uid": "x", "time": 1.0}'
+        for field in ("saxs_image", "waxs_image"):
+            sample[f"primary/data/{field}"] = np.stack([frame[field] for frame in frames])
+            sample[f"primary/timestamps/{field}"] = STARTS[:1]  # one for the whole series
+        for field in ("em1", "em2"):
+            sample[f"{field}/data/{field}"] = beam(TIMES)
+            sample[f"{field}/timestamps/{field}"] = TIMES
+    dt = h5xs(path, [beamline.detectors, beamline.qgrid])
+    with pytest.raises(ReductionError, match="lysozyme: expected monitors"):
+        dt.get_mon("lysozyme")
+    dt.monitors = own_streams(incident_stream="em1", transmitted_stream="em2", dead_time_s=0.1)
+    starts = STARTS[0] + 0.6 * np.arange(FRAMES)
+    found = dt.get_mon("lysozyme", exp=0.5)
+    assert isinstance(found, MonitorReadings)
+    assert found.transmitted == pytest.approx(beam(starts + 0.25))
+    assert found.transmission == pytest.approx([1.0] * FRAMES)
+    dt.load_data()
+    assert np.isnan([d1.trans for d1 in merged(dt, "lysozyme")]).all(), "no exposure time there"
+    dt.set_trans("external", "lysozyme", exp=0.5)
+    trans = [d1.trans for d1 in merged(dt, "lysozyme")]
+    assert trans == pytest.approx(beam(starts + 0.25).tolist())
+
+
 @pytest.mark.parametrize(("mode", "by_water"), [("2,em2", True), ("0,em2", False)])
 def test_mode_in_an_ancestor_s_file_is_taken_over(play: Play, mode: str, by_water: bool) -> None:
     path = play(run_documents(small_frames(3)))

@@ -9,7 +9,6 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.api.averaging import average_samples
 from h5xs_bluesky.api.experiment import Experiment
 from h5xs_bluesky.api.reduce_offline import executor_or_threads, reduce_sample
-from h5xs_bluesky.api.settings import read_beamline
 from h5xs_bluesky.api.stored import from_reduced
 from h5xs_bluesky.errors import RefusedError
 from h5xs_bluesky.reduction.detector import Detector
@@ -55,7 +54,7 @@ class ReductionMethods(Experiment):
             raise RefusedError(f"{self.fn}: opened with have_raw_data=False: nothing to reduce")
         memory = self._memory
         with self._source.reading() as file, executor_or_threads(executor) as pool:
-            memory.beamline = read_beamline(file, *self._given)
+            memory.beamline = self._read_beamline(file)
             if detectors is not None:
                 memory.beamline = memory.beamline.with_detectors(detectors, self.qgrid)
             integrators = memory.beamline.integrators()
