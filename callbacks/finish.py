@@ -122,18 +122,30 @@ def _tell_subtraction(
 def _with_trans(
     live: ReducedSample, experiment: Path, folder: RunFolder, reducer: RunReducer
 ) -> ReducedSample:
-    """Fill in what tells the transmitted beam and was not known during the run."""
-    beamline = reducer.configuration.beamline
-    with open_for_reading(folder.path / schema.RUN_FILE) as file:
-        frames = FramesOfSample(
-            group=file[folder.sample],
-            frames_per_event=reducer.frames_per_event,
-            size=len(live.superseded),
-            roots=(experiment, *beamline.roots.permanent, *beamline.roots.allowed),
-        )
-        completed, problems = complete_trans(live, frames, beamline)
+    """Fill in what tells the transmitted beam and was not known during the run.
+
+    Where that fails, the frames are averaged without.
+    """
+    beamline, status = reducer.configuration.beamline, reducer.status
+    monitors = beamline.monitors
+    try:
+        if monitors is None or monitors.asynchronous is None:
+            completed, problems = complete_trans(live, None, beamline)
+        else:
+            with open_for_reading(folder.path / schema.RUN_FILE) as file:
+                frames = FramesOfSample(
+                    group=file[folder.sample],
+                    frames_per_event=reducer.frames_per_event,
+                    size=len(live.superseded),
+                    roots=(experiment, *beamline.roots.permanent, *beamline.roots.allowed),
+                )
+                completed, problems = complete_trans(live, frames, beamline)
+    except (H5xsError, OSError) as error:
+        logger.exception("The monitors could not be read")
+        status.fail(f"monitors: {type(error).__name__}: {error}")
+        return live
     for problem in problems:
-        reducer.status.warn(problem)
+        status.warn(problem)
     return completed
 
 

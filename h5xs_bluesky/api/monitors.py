@@ -82,12 +82,17 @@ class StreamsOverExposures:
 
 
 def complete_trans(
-    reduced: ReducedSample, frames: FramesOfSample, beamline: Beamline
+    reduced: ReducedSample, frames: FramesOfSample | None, beamline: Beamline
 ) -> tuple[ReducedSample, tuple[str, ...]]:
     """Fill in what tells the transmitted beam and cannot be known before the run has ended.
 
     That is what monitors in streams of their own read, and the water peak where it normalises. The
     live reduction calls this at the end of a run, the offline one after its frames.
+
+    Parameters
+    ----------
+    frames
+        Where the streams are; None will do where no monitor runs on its own.
 
     Returns
     -------
@@ -96,7 +101,7 @@ def complete_trans(
     """
     problems: list[str] = []
     monitors = beamline.monitors
-    if monitors is not None and monitors.asynchronous is not None:
+    if frames is not None and monitors is not None and monitors.asynchronous is not None:
         found = integrate_streams(frames, beamline, monitors, monitors.asynchronous)
         problems += found.problems
         reduced = with_readings(reduced, found)

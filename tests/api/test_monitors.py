@@ -213,6 +213,18 @@ def test_missing_exposure_time_is_told(play: Play, caplog: pytest.LogCaptureFixt
     assert np.isfinite(found.transmitted).all()
 
 
+def test_failure_of_the_monitors_does_not_cost_the_average(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: Any, **__: Any) -> Any:
+        raise OSError("injected")
+
+    monkeypatch.setattr("h5xs_bluesky.callbacks.finish.complete_trans", failing)
+    reduced = stored(play(asynchronous_run(), monitors=own_streams(), metadata=METADATA))
+    assert reduced.average is not None
+    assert np.isnan(reduced.average.trans)
+
+
 def test_without_monitors_get_mon_says_so(play: Play, experiment: Path) -> None:
     dt = h5xs(experiment)
     with pytest.raises(SampleNotFoundError, match="lysozyme"):
