@@ -240,10 +240,10 @@ def integrate_exposures(
     if not exposure_s > 0:
         raise ReductionError(f"expected a positive exposure time in s, found {exposure_s}")
     nothing = np.full(starts_s.shape, np.nan)
-    if len(stream) < 2:
-        return Integrated(
-            mean=nothing, sigma=nothing, problems=(f"it has {len(stream)} readings, not two",)
-        )
+    needed = 1 if options.extend else 2
+    if len(stream) < needed:
+        problem = f"expected {needed} or more readings, found {len(stream)}"
+        return Integrated(mean=nothing, sigma=nothing, problems=(problem,))
     zero = stream.times_s[0]
     begins, ends = starts_s - zero, starts_s - zero + exposure_s
     times, values = stream.times_s - zero, stream.values

@@ -88,6 +88,14 @@ def test_stream_is_extended_only_when_asked() -> None:
     assert found.problems == ()
 
 
+def test_reading_that_never_changed_holds_only_when_asked() -> None:
+    """A device that tells of changes alone gives one reading of a steady beam."""
+    one = stream([0], [5.0])
+    assert integrate(one, [3], extend=True, interpolation="step").mean.tolist() == [5.0]
+    assert np.isnan(integrate(one, [3], interpolation="step").mean).all()
+    assert np.isnan(integrate(stream([], []), [3], extend=True).mean).all()
+
+
 def test_gap_is_not_bridged() -> None:
     times = np.concatenate([np.arange(0, 3, 0.1), np.arange(6, 10, 0.1)])
     one = stream(times, np.full(times.size, 7.0))
@@ -122,7 +130,7 @@ def test_reading_that_came_twice_counts_once() -> None:
 def test_frames_without_a_time_and_readings_that_are_none_are_left_out() -> None:
     one = stream([0, 1, np.nan, 2, 3], [1.0, 1.0, 50.0, 1.0, 1.0])
     assert np.array_equal(integrate(one, [np.nan, 1]).mean, [np.nan, 1.0], equal_nan=True)
-    assert "1 readings, not two" in integrate(stream([0], [1.0]), [0]).problems[0]
+    assert "2 or more readings, found 1" in integrate(stream([0], [1.0]), [0]).problems[0]
     with pytest.raises(ReductionError, match="exposure time"):
         integrate(one, [0], exposure_s=0)
 
