@@ -11,6 +11,7 @@ from scale_candidates import Q, curves, deviations
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.average import Average, unite_averages
 from h5xs_bluesky.reduction.scale import check_sc_factor, water_scale
+from h5xs_bluesky.reduction.subtract import subtract_scaled
 from h5xs_bluesky.reduction.water import WaterPeak, peak_intensity
 
 GRID = np.linspace(1.5, 2.5, 101)
@@ -96,6 +97,23 @@ def test_sigma_of_the_factor_is_its_scatter() -> None:
         found.append(water_scale(sample=sample, buffer=buffer, q=Q, peak=PEAK, trans_ratio=1))
     reported = np.mean([one.sigma**2 for one in found])
     assert reported / np.var([one.factor for one in found]) == pytest.approx(1, abs=0.13)
+
+
+def test_sigma_of_the_scaled_difference_is_its_scatter_outside_the_peak() -> None:
+    rng = np.random.default_rng(4)
+    differences, variances = [], []
+    for _ in range(1000):
+        sample, buffer, _ = curves(5.0, 1e4, rng)
+        scale = water_scale(sample=sample, buffer=buffer, q=Q, peak=PEAK, trans_ratio=1)
+        curve = subtract_scaled(
+            sample=sample, buffer=buffer, factor=scale.factor, factor_sigma=scale.sigma
+        )
+        differences.append(curve[0])
+        variances.append(curve[1] ** 2)
+    ratio = np.mean(variances, axis=0) / np.var(differences, axis=0)
+    inside = (Q > 1.85) & (Q < 2.15)
+    assert np.abs(ratio[~inside] - 1).max() < 4.8 * np.sqrt(2 / 1000)
+    assert 1.0 < ratio[inside].mean() < 1.15, "there the difference adds up to nothing"
 
 
 def test_curves_without_a_peak_are_not_scaled() -> None:
