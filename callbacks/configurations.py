@@ -14,6 +14,7 @@ from h5xs_bluesky.errors import H5xsError
 from h5xs_bluesky.io.experiment import ExperimentSettings, open_for_reading, prepare_experiment
 from h5xs_bluesky.io.names import fill_template
 from h5xs_bluesky.reduction.integrate import Integrator
+from h5xs_bluesky.reduction.water import WATER
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Configuration:
             qgrid=self.beamline.qgrid,
             trans_field="" if monitors is None else monitors.normalizing,
             beamline=self.beamline.to_mapping(),
+            from_water=self.beamline.reduction.trans == WATER,
         )
 
     def fits(self, settings: ExperimentSettings) -> bool:
@@ -62,11 +64,14 @@ class Configurations:
     ----------
     data_keys : frozenset of str
         The fields that detectors of any configuration so far write.
+    monitor_fields : frozenset of str
+        The fields that the beamline's monitors write.
     """
 
     def __init__(self, beamline: Beamline, folder: Path | None) -> None:
         self._beamline = beamline
         self._folder = folder
+        self.monitor_fields = beamline.monitor_fields
         self._latest = self._own = Configuration(beamline)
         if folder is not None and (folder / schema.EXPERIMENT_FILE).exists():
             with open_for_reading(folder / schema.EXPERIMENT_FILE) as file:

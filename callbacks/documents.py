@@ -88,7 +88,14 @@ def snapshot(value: Any) -> Any:
     return value
 
 
-def take(name: str, doc: Document, data_keys: Collection[str], compress: Compress) -> Document:
+def take(
+    name: str,
+    doc: Document,
+    data_keys: Collection[str],
+    compress: Compress,
+    *,
+    never: Collection[str] = (),
+) -> Document:
     """Copy a document; in an event every field that holds frames becomes a `FrameStack`.
 
     Parameters
@@ -99,6 +106,8 @@ def take(name: str, doc: Document, data_keys: Collection[str], compress: Compres
         The fields that the configured detectors write.
     compress
         Starts the compression of (k, H, W) frames and returns without waiting for it.
+    never
+        Fields that hold no frames, however large their arrays.
 
     Returns
     -------
@@ -111,7 +120,7 @@ def take(name: str, doc: Document, data_keys: Collection[str], compress: Compres
     rest = {key: value for key, value in doc.items() if key != "data"}
     data: Document = {}
     for field, value in doc["data"].items():
-        frames = frames_in(value, claimed=field in data_keys)
+        frames = None if field in never else frames_in(value, claimed=field in data_keys)
         if frames is None:
             data[field] = snapshot(value)
         else:
@@ -119,8 +128,10 @@ def take(name: str, doc: Document, data_keys: Collection[str], compress: Compres
     return {**snapshot(rest), "data": data}
 
 
-def carries_frames(name: str, doc: Document, data_keys: Collection[str]) -> bool:
-    """Whether a document brings pixels, of which ours may be the only copy."""
+def carries_frames(
+    name: str, doc: Document, data_keys: Collection[str], *, never: Collection[str] = ()
+) -> bool:
+    """Whether a document brings pixels, of which ours may be the only copy; see `take`."""
     if name not in ("event", "event_page"):
         return False
     data = doc.get("data", {})
@@ -130,6 +141,7 @@ def carries_frames(name: str, doc: Document, data_keys: Collection[str]) -> bool
         _are_frames(value, claimed=field in data_keys)
         for field, values in data.items()
         for value in values
+        if field not in never
     )
 
 

@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.api.buffers import subtract_average
+from h5xs_bluesky.api.monitors import FramesOfSample, complete_trans
 from h5xs_bluesky.callbacks.processed_documents import ProcessedRun
 from h5xs_bluesky.callbacks.raw_writer import RawWriter
 from h5xs_bluesky.callbacks.reducer import RunReducer
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import FileInUseError, H5xsError
 from h5xs_bluesky.io.experiment import find_sample, open_for_reading, samples
+from h5xs_bluesky.io.names import join_names, split_names
 from h5xs_bluesky.io.processed import read_processed, read_reduced, write_processed
 from h5xs_bluesky.io.provenance import Provenance, read_provenance
 from h5xs_bluesky.io.run_contents import RunContents, StreamContents
 from h5xs_bluesky.io.run_files import RunFolder
-from h5xs_bluesky.reduction.average import Average
+from h5xs_bluesky.reduction.average import Average, unite_averages
 from h5xs_bluesky.reduction.sample import ReducedSample
 
 logger = logging.getLogger(__name__)
@@ -65,6 +68,7 @@ def _finish_processed(
     reducer.close()
     with open_for_reading(path) as file:
         live = read_processed(file)
+    live = _with_trans(live, experiment, writer.folder, reducer)
     sample = average_run(
         live,
         writer.contents.streams[beamline.stream],
@@ -72,24 +76,22 @@ def _finish_processed(
         frames_per_event=reducer.frames_per_event,
     )
     provenance = Provenance(
-        frames=beamline.reduction_process(status.uid), averaging=beamline.averaging_process()
+        frames=beamline.reduction_process(status.uid),
+        averaging=beamline.averaging_process(trans_mode=sample.trans_mode),
     )
     write_processed(path, sample, provenance=provenance)
     if buffer is not None:
-        found = find_buffer(experiment, buffer, but=writer.folder.sample)
+        found = find_buffers(experiment, buffer, but=writer.folder.sample)
         if found is None:
             status.warn(f"its buffer {buffer!r} is not averaged yet: it is subtracted once it is")
         else:
-            sample = sample.subtracted(
-                found[1], name=found[0], normalize=beamline.monitors is not None
-            )
+            sample = subtract_average(sample, found[1], name=found[0], beamline=beamline)
             write_processed(path, sample, provenance=provenance)
     if sample.average is not None:
         waited = subtract_from_waiting(
             experiment,
             names={writer.folder.sample, writer.metadata[schema.SAMPLE_NAME]},
             group=writer.folder.sample,
-            average=sample.average,
             beamline=beamline,
         )
         if reducer.processed is not None:
@@ -116,6 +118,36 @@ def _tell_subtraction(
         processed.stop()
     except Exception:
         logger.exception("The subtracted curve of %s could not be emitted", name)
+
+
+def _with_trans(
+    live: ReducedSample, experiment: Path, folder: RunFolder, reducer: RunReducer
+) -> ReducedSample:
+    """Fill in what tells the transmitted beam and was not known during the run.
+
+    Where that fails, the frames are averaged without.
+    """
+    beamline, status = reducer.configuration.beamline, reducer.status
+    monitors = beamline.monitors
+    try:
+        if monitors is None or monitors.asynchronous is None:
+            completed, problems = complete_trans(live, None, beamline)
+        else:
+            with open_for_reading(folder.path / schema.RUN_FILE) as file:
+                frames = FramesOfSample(
+                    group=file[folder.sample],
+                    frames_per_event=reducer.frames_per_event,
+                    size=len(live.superseded),
+                    roots=(experiment, *beamline.roots.permanent, *beamline.roots.allowed),
+                )
+                completed, problems = complete_trans(live, frames, beamline)
+    except (H5xsError, OSError) as error:
+        logger.exception("The monitors could not be read")
+        status.fail(f"monitors: {type(error).__name__}: {error}")
+        return live
+    for problem in problems:
+        status.warn(problem)
+    return completed
 
 
 def average_run(
@@ -145,19 +177,39 @@ def _buffer_name(contents: RunContents, beamline: Beamline) -> str | None:
         descriptors=contents.descriptors,
         baseline=contents.baseline,
     )
+    if isinstance(value, list | tuple):
+        return join_names(str(name) for name in value) or None
     return None if value is None else str(value)
 
 
-def find_buffer(experiment: Path, name: str, *, but: str) -> tuple[str, Average] | None:
-    """Find the newest averaged sample of a name, other than `but`: its group and its average."""
+def find_buffers(experiment: Path, names: str, *, but: str) -> tuple[str, Average] | None:
+    """Find the newest averaged samples of some names, other than `but`: their groups and average.
+
+    Parameters
+    ----------
+    names
+        One, or several with two spaces between them.
+
+    Returns
+    -------
+    tuple or None
+        None where one of them is not there, or not averaged.
+
+    Raises
+    ------
+    ReductionError
+        If the averages do not go together.
+    """
+    groups, averages = [], []
     with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
-        group = find_sample(file, name, but=but)
-        if group is None:
-            return None
-        sample = read_reduced(file[group], roots=[experiment])
-    if sample is None or sample.average is None:
-        return None
-    return group, sample.average
+        for name in split_names(names):
+            group = find_sample(file, name, but=but)
+            sample = None if group is None else read_reduced(file[group], roots=[experiment])
+            if group is None or sample is None or sample.average is None:
+                return None
+            groups.append(group)
+            averages.append(sample.average)
+    return (join_names(groups), unite_averages(averages)) if averages else None
 
 
 def subtract_from_waiting(
@@ -165,7 +217,6 @@ def subtract_from_waiting(
     *,
     names: set[str],
     group: str,
-    average: Average,
     beamline: Beamline,
 ) -> dict[str, ReducedSample]:
     """Subtract a buffer that has just been measured from the finished samples that name it.
@@ -174,22 +225,23 @@ def subtract_from_waiting(
     ----------
     names
         The names by which samples may call this buffer.
-    group, average
-        The buffer's group in the experiment, and its average.
+    group
+        The buffer's group in the experiment.
 
     Returns
     -------
     dict of ReducedSample
-        The samples that now have a subtraction. Those that another process holds are left alone.
+        The samples that now have a subtraction. Those that another process holds are left alone,
+        and those of which another buffer is not averaged yet.
     """
     with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
-        naming = [
-            name
+        naming = {
+            name: str(sample.attrs[schema.BUFFER])
             for name, sample in samples(file)
-            if name != group and sample.attrs.get(schema.BUFFER) in names
-        ]
+            if name != group and names & set(split_names(str(sample.attrs.get(schema.BUFFER, ""))))
+        }
     done = {}
-    for name in naming:
+    for name, buffers in naming.items():
         try:
             folder = RunFolder.open(experiment / name)
         except FileInUseError:
@@ -200,9 +252,10 @@ def subtract_from_waiting(
                 provenance = read_provenance(file[name], roots=[experiment])
             if sample is None or sample.average is None or sample.subtraction is not None:
                 continue
-            subtracted = sample.subtracted(
-                average, name=group, normalize=beamline.monitors is not None
-            )
+            found = find_buffers(experiment, buffers, but=name)
+            if found is None:
+                continue
+            subtracted = subtract_average(sample, found[1], name=found[0], beamline=beamline)
             path = folder.path / schema.PROCESSED_FILE
             write_processed(path, subtracted, provenance=provenance)
             done[name] = subtracted

@@ -119,7 +119,7 @@ class LiveReduction:
             raise
         except Exception as error:
             logger.exception("A %s document could not be taken over", name)
-            if carries_frames(name, doc, self._pipeline.data_keys):
+            if self._carries_frames(name, doc):
                 raise FramesNotSavedError(
                     f"an {name} could not be taken over: {type(error).__name__}: {error}"
                 ) from error
@@ -206,10 +206,11 @@ class LiveReduction:
         if run is None:
             logger.warning("A %s document of a run whose start was not seen is left alone", name)
             return
-        if run.lost_reason and carries_frames(name, doc, self._pipeline.data_keys):
+        if run.lost_reason and self._carries_frames(name, doc):
             run.lost_told = True
             raise FramesNotSavedError(run.lost_reason)
-        taken = take(name, doc, self._pipeline.data_keys, self._compress)
+        pipeline = self._pipeline
+        taken = take(name, doc, pipeline.data_keys, self._compress, never=pipeline.monitor_fields)
         frames, size = _frames_and_bytes(taken)
         run.count(received=frames)
         if not self._room.enter(size, timeout_s=0):
@@ -230,6 +231,10 @@ class LiveReduction:
             self._processed.discard(str(uid))
         return known
 
+    def _carries_frames(self, name: str, doc: Document) -> bool:
+        pipeline = self._pipeline
+        return carries_frames(name, doc, pipeline.data_keys, never=pipeline.monitor_fields)
+
     def _run(self, uid: str | None, name: str) -> RunStatus | None:
         if uid is not None and name == "start":
             self._runs[uid] = RunStatus(uid=uid)
@@ -238,7 +243,7 @@ class LiveReduction:
         return self._runs.get(uid or "")
 
     def _refuse_closed(self, name: str, doc: Document) -> None:
-        if carries_frames(name, doc, self._pipeline.data_keys):
+        if self._carries_frames(name, doc):
             raise FramesNotSavedError(f"an {name} with frames came after close()")
         logger.warning("A %s document came after close() and is left alone", name)
 

@@ -115,6 +115,11 @@ class Pipeline:
         """The fields that configured detectors write."""
         return self._configurations.data_keys
 
+    @property
+    def monitor_fields(self) -> frozenset[str]:
+        """The fields that monitors write."""
+        return self._configurations.monitor_fields
+
     def put(self, status: RunStatus, name: str, doc: Document, size: int) -> None:
         """Queue a document that holds `size` bytes of the room."""
         self._queue.put(partial(self._handle, status, name, doc, size))

@@ -209,9 +209,12 @@ class RunReducer:
             return read_frame(file[schema.DATA], reference.row + index)
 
     def _monitor(self, event: AcknowledgedEvent, name: str) -> NDArray[np.float64]:
-        """Give the readings of a monitor for the frames of an event, NaN where there are none."""
+        """Give the readings of a monitor for the frames of an event, NaN where there are none.
+
+        Those of monitors that run on their own are found when the run has ended.
+        """
         monitors = self.configuration.beamline.monitors
-        key = None if monitors is None else getattr(monitors, name)
+        key = None if monitors is None else monitors.with_frames.get(name)
         missing = np.full(self.frames_per_event, np.nan)
         if key is None:
             return missing

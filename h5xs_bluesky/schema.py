@@ -84,8 +84,16 @@ KEPT: Final = "kept"
 P_VALUE: Final = "p_value"
 LONGEST_RUN: Final = "longest_run"
 REFERENCE: Final = "reference"
+DISTANCE: Final = "distance"
 REASON: Final = "reason"
 TRANS_SIGMA: Final = "trans_sigma"
+TRANS_MODE: Final = "trans_mode"
+TRANSMITTED_SIGMA: Final = "transmitted_sigma"
+INCIDENT_SIGMA: Final = "incident_sigma"
+WATER: Final = "water"
+WATER_Q_RANGE: Final = "water_q_range"
+WATER_BACKGROUND: Final = "water_background"
+AUTOMATIC: Final = "automatic"  # of a subtraction: its factor was found from the water peak
 PROVENANCE: Final = "provenance"  # of the accumulators
 AVERAGING: Final = "averaging"  # of the average, an NXprocess, too
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -16,7 +17,14 @@ from h5xs_bluesky.io.mask_shapes import draw_shapes
 from h5xs_bluesky.io.py4xs_files import detectors_from_json, detectors_to_json
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
+from h5xs_bluesky.reduction.monitors import (
+    IntegrationOptions,
+    MonitorStream,
+    exposure_starts_s,
+    integrate_exposures,
+)
 from h5xs_bluesky.reduction.py4xs_geometry import Py4xsGeometry
+from h5xs_bluesky.reduction.water import WaterPeak, peak_intensity
 
 pytestmark = pytest.mark.py4xs
 
@@ -191,3 +199,44 @@ def test_shapes_are_drawn_as_py4xs_draws_them(tmp_path: Path) -> None:
             theirs = np.load(tmp_path / f"{number}_{width}.npy")
             ours = draw_shapes(tmp_path / f"{number}.txt", shape=(height, width))
             assert np.array_equal(ours, theirs), text
+
+
+def test_monitors_and_water_peak_are_the_ancestor_s(tmp_path: Path) -> None:
+    """Its Simpson integration is good to parts in a thousand; the sum of the peak is the same."""
+    rng = np.random.default_rng(5)
+    times = np.arange(0.0, 20.0, 0.01)
+    values = 800 + 50 * np.sin(times / 3) + rng.normal(0, 1, times.size)
+    starts = np.arange(1.0, 15.0, 0.73)
+    q = np.linspace(1.5, 2.5, 101)
+    intensity = 1 + rng.random(101)
+    np.savez(
+        tmp_path / "given.npz", times=times, values=values, starts=starts, q=q, intensity=intensity
+    )
+    script = """
+        import json, sys
+        import numpy as np
+        from py4xs.hdf import integrate_mon
+        from py4xs.slnxs import Data1d, trans_mode
+        given = np.load(sys.argv[1] + "/given.npz")
+        mean = {
+            at: integrate_mon(given["values"], given["times"], given["starts"], 0.5, False, at)
+            for at in ("start", "end")
+        }
+        d1 = Data1d()
+        d1.qgrid, d1.data, d1.err = given["q"], given["intensity"], given["intensity"]
+        d1.set_trans(trans_mode.from_waxs, debug="quiet")
+        print(json.dumps({**{k: list(v) for k, v in mean.items()}, "water": d1.trans_w}))
+    """
+    theirs = run_py4xs(script, str(tmp_path))
+    stamps: tuple[Literal["start"], Literal["end"]] = ("start", "end")
+    for stamped in stamps:
+        begin = exposure_starts_s(
+            starts, frames_per_event=1, exposure_s=0.5, dead_time_s=0.0, stamped=stamped
+        )
+        ours = integrate_exposures(
+            MonitorStream(times, values), begin, exposure_s=0.5, options=IntegrationOptions()
+        )
+        assert ours.mean == pytest.approx(theirs[stamped], rel=1e-3)
+    curve = np.stack([intensity, intensity])
+    water = peak_intensity(curve[np.newaxis], q=q, peak=WaterPeak())
+    assert water[0, 0] == pytest.approx(theirs["water"], rel=1e-12)

@@ -1,26 +1,43 @@
 """Averages and subtractions over the samples of an experiment."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.api.buffers import BufferTable, subtract_average
 from h5xs_bluesky.api.workspace import Workspace
 from h5xs_bluesky.errors import ReductionError
+from h5xs_bluesky.io.names import join_names
+from h5xs_bluesky.reduction.average import unite_averages
 from h5xs_bluesky.reduction.sample import ReducedSample, Subtraction
 from h5xs_bluesky.reduction.similarity import EXPLICIT
+from h5xs_bluesky.reduction.water import WaterPeak
 
 logger = logging.getLogger(__name__)
 
 
 class Averaging:
-    """One round of averaging; `changed` lists the samples that it changed in the workspace."""
+    """One round of averaging; `changed` lists the samples that it changed in the workspace.
 
-    def __init__(self, workspace: Workspace) -> None:
+    Parameters
+    ----------
+    workspace
+        Where the samples are.
+    max_distance
+        Instead of the configuration's limit, where the statistics select frames.
+    """
+
+    def __init__(self, workspace: Workspace, *, max_distance: float | None = None) -> None:
         self.workspace = workspace
+        options = workspace.beamline.selection
+        self._options = (
+            options if max_distance is None else replace(options, max_distance=max_distance)
+        )
         self.changed: set[str] = set()
         self._earlier: dict[str, Subtraction] = {}
 
@@ -55,7 +72,7 @@ class Averaging:
         beamline = self.workspace.beamline
         try:
             averaged = reduced.averaged(
-                beamline.selection,
+                self._options,
                 q=beamline.qgrid.centers,
                 relative_uncertainty=beamline.monitor_uncertainty,
                 explicit=explicit,
@@ -67,48 +84,93 @@ class Averaging:
         self._change(name, averaged, explicit=explicit is not None)
         return True
 
-    def subtract(self, samples: Sequence[str], buffers: Mapping[str, str]) -> None:
+    def set_trans(
+        self, name: str, reduced: ReducedSample, mode: str, *, peak: WaterPeak, find_peak: bool
+    ) -> None:
+        """Let something else tell a sample's transmitted beam; its selection stays.
+
+        Raises
+        ------
+        ReductionError
+            If the detectors do not see the water peak.
+        """
+        beamline = self.workspace.beamline
+        try:
+            changed = reduced.with_trans(
+                mode,
+                q=beamline.qgrid.centers,
+                peak=peak,
+                relative_uncertainty=beamline.monitor_uncertainty,
+                find_peak=find_peak,
+            )
+        except ReductionError as error:
+            raise ReductionError(f"{name}: {error}") from error
+        if reduced.subtraction is not None:
+            self._earlier[name] = reduced.subtraction
+        own = None if peak == beamline.reduction.water_peak else peak
+        self._change(name, replace(changed, peak=own))
+
+    def subtract(self, samples: Sequence[str], buffers: BufferTable) -> None:
         """Subtract their buffers from those samples that changed, or whose buffer did.
 
-        A subtraction made anew keeps the buffer and the factor of the one before. Where it cannot
-        be made, the average stays, and the reason is logged.
+        A subtraction made anew keeps the buffers of the one before, where the sample's names still
+        mean them, and the user's own factor. Where it cannot be made, the average stays, and the
+        reason is logged.
 
         Parameters
         ----------
         samples
             All of the experiment.
         buffers
-            The group of the buffer of each sample that has one.
+            Which samples are whose buffers.
         """
         averaged = frozenset(self.changed)
         for name in samples:
-            if name in buffers and {name, buffers[name]} & averaged:
-                self._subtract(name, buffers[name])
+            groups = buffers.groups(name)
+            if groups and {name, *groups} & averaged:
+                self._subtract(name, buffers)
 
-    def _subtract(self, name: str, newest: str) -> None:
+    def _subtract(self, name: str, buffers: BufferTable) -> None:
         reduced = self.workspace.load(name)
         if reduced is None or reduced.average is None:
             return
         earlier = reduced.subtraction or self._earlier.get(name)
-        buffer = newest if earlier is None else earlier.buffer
-        found = None if buffer == name else self.workspace.load(buffer)
-        if found is None or found.average is None:
-            logger.info("%s: its buffer %s is not averaged yet", name, buffer)
-            return
+        groups = buffers.groups(name, earlier=None if earlier is None else earlier.buffer)
         try:
-            subtracted = reduced.subtracted(
-                found.average,
-                name=buffer,
-                sc_factor=1.0 if earlier is None else earlier.sc_factor,
-                normalize=self.workspace.beamline.monitors is not None,
+            self.subtract_from(name, reduced, groups or [])
+        except ReductionError as error:
+            logger.warning("%s: its buffer %s is not subtracted: %s", name, groups, error)
+
+    def subtract_from(self, name: str, reduced: ReducedSample, groups: Sequence[str]) -> None:
+        """Subtract the average of buffers from a sample.
+
+        Raises
+        ------
+        ReductionError
+            If one of them has no average, or the subtraction cannot be made.
+        """
+        averages = []
+        for group in groups:
+            found = None if group == name else self.workspace.load(group)
+            if found is None or found.average is None:
+                raise ReductionError(
+                    f"{name}: expected an average of its buffer {group!r}, found none: call "
+                    "load_data() and average_d1s() for it first"
+                )
+            averages.append(found.average)
+        try:
+            subtracted = subtract_average(
+                reduced,
+                unite_averages(averages),
+                name=join_names(groups),
+                beamline=self.workspace.beamline,
             )
         except ReductionError as error:
-            logger.warning("%s: its buffer %s is not subtracted: %s", name, buffer, error)
-            return
+            raise ReductionError(f"{name}: {error}") from error
         self._change(name, subtracted)
 
     def _change(self, name: str, reduced: ReducedSample, *, explicit: bool = False) -> None:
-        self.workspace.change(name, reduced, explicit=explicit)
+        self.workspace.change(name, reduced, options=self._options, explicit=explicit)
         self.changed.add(name)
 
 
@@ -121,6 +183,7 @@ def average_samples(
     filter_data: bool,
     update_only: bool,
     required: bool,
+    max_distance: float | None = None,
 ) -> tuple[set[str], list[ReductionError]]:
     """Average samples, then subtract the buffers of all that this concerns.
 
@@ -130,6 +193,8 @@ def average_samples(
         The samples to average, and all of the experiment.
     required
         Whether a sample that is not reduced is an error.
+    max_distance
+        Instead of the configuration's, where the statistics select.
 
     Returns
     -------
@@ -137,7 +202,7 @@ def average_samples(
         The samples changed, and why others could not be averaged.
     """
     errors = []
-    averaging = Averaging(workspace)
+    averaging = Averaging(workspace, max_distance=max_distance)
     for name in names:
         try:
             found = averaging.average(
@@ -150,7 +215,9 @@ def average_samples(
         except ReductionError as error:
             logger.warning("No average: %s", error)
             errors.append(error)
-    averaging.subtract(everything, workspace.source.buffers(everything))
+    averaging.subtract(
+        everything, BufferTable.read(workspace.source, everything, workspace.buffer_list)
+    )
     return averaging.changed, errors
 
 

@@ -27,7 +27,13 @@ class Data1d:
         I and σ, in counts per relative solid angle; not divided by the monitor. NaN in bins that
         no pixel fell into, and throughout where the frame is missing.
     trans
-        The monitor's reading, which carries the intensity of the beam; NaN where it is not known.
+        The monitor's reading, or the water peak's intensity, which carries the intensity of the
+        beam; NaN where it is not known.
+    trans_w, trans_e
+        The water peak's intensity (the sum of I over its bins), and the monitor's reading; NaN
+        where they are not known.
+    trans_sigma, trans_w_sigma, trans_e_sigma
+        The standard uncertainties of these three.
     label
         Names the curve in plots.
     comments
@@ -55,6 +61,11 @@ class Data1d:
     label: str = "data"
     comments: str = ""
     overlaps: list[dict[str, NDArray[np.float64]]] = field(default_factory=list)
+    trans_sigma: float = float("nan")
+    trans_w: float = float("nan")
+    trans_w_sigma: float = float("nan")
+    trans_e: float = float("nan")
+    trans_e_sigma: float = float("nan")
 
     def __post_init__(self) -> None:
         shapes = [np.shape(values) for values in (self.qgrid, self.data, self.err)]

@@ -1,8 +1,9 @@
 """What all methods of `h5xs` work on: the experiment's file, and what is held in memory."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 
@@ -10,8 +11,13 @@ from h5xs_bluesky.api.settings import read_beamline
 from h5xs_bluesky.api.source import ExperimentSource
 from h5xs_bluesky.api.stored import Curves
 from h5xs_bluesky.api.workspace import Workspace
+from h5xs_bluesky.config import Beamline, Monitors
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.qgrid import QGrid
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Experiment:
@@ -34,10 +40,12 @@ class Experiment:
         self.read_only = read_only
         self.samples: list[str] = []
         self.d2s: dict[str, dict[str, Any]] = {}
+        self.d0s: dict[str, dict[str, NDArray[np.float64]]] = {}
         self._given = (exp_setup, transField)
+        self._own_monitors: Monitors | None = None
         self._source = ExperimentSource(self.fn, roots=[Path(root) for root in roots])
         with self._source.reading() as file:
-            self._memory = Workspace(self._source, read_beamline(file, *self._given))
+            self._memory = Workspace(self._source, self._read_beamline(file))
             self.list_samples()
 
     @property
@@ -57,6 +65,21 @@ class Experiment:
         A changed ``selected`` is the user's selection at the next `average_d1s`.
         """
         return self._memory.attrs
+
+    @property
+    def monitors(self) -> Monitors | None:
+        """Which monitors the beamline has; to be set where the file does not tell."""
+        return self._memory.beamline.monitors
+
+    @monitors.setter
+    def monitors(self, monitors: Monitors | None) -> None:
+        self._own_monitors = monitors
+        self._memory.beamline = replace(self._memory.beamline, monitors=monitors)
+
+    @property
+    def buffer_list(self) -> dict[str, list[str]]:
+        """The buffers assigned by `assign_buffer`: ``buffer_list[sample]``."""
+        return self._memory.buffer_list
 
     @property
     def detectors(self) -> list[Detector]:
@@ -90,6 +113,11 @@ class Experiment:
             If it is not there, or is no JSON.
         """
         return self._source.header(sn)
+
+    def _read_beamline(self, file: h5py.File) -> Beamline:
+        beamline = read_beamline(file, *self._given)
+        own = self._own_monitors
+        return beamline if own is None else replace(beamline, monitors=own)
 
     def _save_at_once(self, name: str) -> None:
         if self.save_d1 and not self.read_only:

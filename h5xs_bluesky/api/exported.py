@@ -41,14 +41,19 @@ def curves_to_export(
     if group == schema.SUBTRACTED:
         (whole,) = curves_to_export(workspace, name, schema.AVERAGED, normalize=False)
         unsubtracted = _array(whole)
+    uncertainty = workspace.beamline.monitor_uncertainty
+    sigmas = [uncertainty * d1.trans for d1 in curves]
+    if average is not None:
+        sigmas = [average.trans_sigma]
+    elif reduced is not None:
+        sigmas = reduced.trans_sigma(uncertainty).tolist()
     done = []
-    for d1 in curves:
-        sigma = workspace.beamline.monitor_uncertainty * d1.trans
+    for d1, sigma in zip(curves, sigmas, strict=True):
         try:
             data, err = normalize_curve(
                 _array(d1),
                 trans=d1.trans,
-                trans_sigma=sigma if average is None else average.trans_sigma,
+                trans_sigma=sigma,
                 unsubtracted=unsubtracted,
             )
         except ReductionError as error:

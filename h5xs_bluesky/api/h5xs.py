@@ -1,12 +1,21 @@
 """`h5xs`: an experiment's files, and the curves and patterns in them."""
 
+from h5xs_bluesky.api.methods.buffers import BufferMethods
 from h5xs_bluesky.api.methods.curves import CurveMethods
 from h5xs_bluesky.api.methods.export import ExportMethods
+from h5xs_bluesky.api.methods.monitors import MonitorMethods
 from h5xs_bluesky.api.methods.patterns import PatternMethods
 from h5xs_bluesky.api.methods.reduction import ReductionMethods
 
 
-class h5xs(ReductionMethods, CurveMethods, PatternMethods, ExportMethods):  # noqa: N801 - the ancestor's name
+class h5xs(  # noqa: N801 - the ancestor's name
+    ReductionMethods,
+    MonitorMethods,
+    BufferMethods,
+    CurveMethods,
+    PatternMethods,
+    ExportMethods,
+):
     """The scattering data of an experiment, sample by sample.
 
     Every method opens the file, reads, and closes it, so that what a running scan adds is seen;
@@ -37,6 +46,8 @@ class h5xs(ReductionMethods, CurveMethods, PatternMethods, ExportMethods):  # no
     ----------
     samples : list of str
         Their groups, oldest first, when they were last listed.
+    d0s : dict
+        What `get_mon` found: ``d0s[sample]["transmitted"]``, ``"incident"``, ``"transmission"``.
     d2s : dict
         Empty as yet.
 

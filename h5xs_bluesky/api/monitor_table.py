@@ -13,18 +13,34 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.io.frames import refresh
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.replace import replace_whole
+from h5xs_bluesky.reduction.monitors import MonitorReadings
 from h5xs_bluesky.reduction.sample import ReducedSample
 
-COLUMNS = ("frame", "time_s", "incident", "transmitted", "transmission", "averaged", "reason")
+QUANTITIES = ("incident", "transmitted", "transmission")
+COLUMNS = (
+    "frame",
+    "time_s",
+    *(f"{name}{ending}" for name in QUANTITIES for ending in ("", "_sigma")),
+    "averaged",
+    "reason",
+)
 
 
-def write_monitors(path: Path, reduced: ReducedSample, *, times_s: NDArray[np.float64]) -> None:
+def write_monitors(
+    path: Path,
+    reduced: ReducedSample,
+    *,
+    times_s: NDArray[np.float64],
+    relative_uncertainty: float,
+) -> None:
     """Write the table as CSV, replacing the file whole; a cell is empty where nothing is known.
 
     Parameters
     ----------
     times_s : ndarray, shape (n,)
         When each frame was taken, in s since the epoch; NaN where that is not known.
+    relative_uncertainty
+        Of one reading, where it has none of its own.
 
     Raises
     ------
@@ -37,7 +53,7 @@ def write_monitors(path: Path, reduced: ReducedSample, *, times_s: NDArray[np.fl
     ):
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        writer.writerows(_rows(reduced, times_s))
+        writer.writerows(_rows(reduced, times_s, relative_uncertainty))
 
 
 def frame_times(
@@ -51,15 +67,31 @@ def frame_times(
     return np.repeat(known.astype(float), frames // len(known))
 
 
-def _rows(reduced: ReducedSample, times_s: NDArray[np.float64]) -> Iterator[list[str]]:
+def _rows(
+    reduced: ReducedSample, times_s: NDArray[np.float64], relative_uncertainty: float
+) -> Iterator[list[str]]:
     selection = reduced.selection
+    incident, transmitted = reduced.incident, reduced.transmitted
+    own = (reduced.incident_sigma, reduced.transmitted_sigma)
+    sigmas = [
+        relative_uncertainty * np.abs(values) if sigma is None else sigma
+        for values, sigma in zip((incident, transmitted), own, strict=True)
+    ]
+    readings = MonitorReadings(
+        incident=incident,
+        transmitted=transmitted,
+        incident_sigma=sigmas[0],
+        transmitted_sigma=sigmas[1],
+    )
     for frame, time_s in enumerate(times_s):
-        incident, transmitted = reduced.incident[frame], reduced.transmitted[frame]
-        ratio = transmitted / incident if incident > 0 else math.nan
         yield [
             str(frame),
             _cell(time_s, 6),
-            *(_cell(value, None) for value in (incident, transmitted, ratio)),
+            *(
+                _cell(getattr(readings, f"{name}{ending}")[frame], None)
+                for name in QUANTITIES
+                for ending in ("", "_sigma")
+            ),
             "" if selection is None else str(int(selection.kept[frame])),
             "" if selection is None else selection.reason[frame],
         ]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data2d import Data2d
-from h5xs_bluesky.config import Beamline, Monitors
+from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.frames import committed_frames, open_frames, read_frame, refresh
 from h5xs_bluesky.io.links import follow
@@ -36,6 +36,10 @@ class FrameSource:
         Of the field in that file.
     rows, positions : ndarray of int, shape (m,)
         Frames there, counted flat, and the places of each among the sample's frames.
+    stamps_s : ndarray, shape (m,)
+        Their timestamps, in s since the epoch; NaN where there are none.
+    reconstructed
+        Whether these tell when the frames were announced, not when they were taken.
     """
 
     path: Path
@@ -43,6 +47,8 @@ class FrameSource:
     frames_per_event: int
     rows: NDArray[np.int64]
     positions: NDArray[np.int64]
+    stamps_s: NDArray[np.float64]
+    reconstructed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -54,13 +60,17 @@ class RawSample:
     frames
         For each detector, by extension, where its frames lie. A position without a frame has
         none in it.
+    frames_per_event
+        How many frame positions each event has.
     transmitted, incident : ndarray, shape (n,)
-        Monitor readings at each frame position; NaN where there are none.
+        Readings, at each frame position, of monitors that are read with the detectors; NaN where
+        there are none.
     superseded : ndarray of bool, shape (n,)
         Frames whose event was measured again after a pause.
     """
 
     frames: dict[str, tuple[FrameSource, ...]]
+    frames_per_event: int
     transmitted: NDArray[np.float64]
     incident: NDArray[np.float64]
     superseded: NDArray[np.bool_]
@@ -188,6 +198,8 @@ class _FrameIndex:
 
     frames_per_event: int = 1
     positions: NDArray[np.int64] | None = None
+    stamps_s: NDArray[np.float64] | None = None
+    reconstructed: bool = False
 
 
 def _index(
@@ -196,7 +208,9 @@ def _index(
     """Find what is known about a dataset's frames; None where they are of another field."""
     times = follow(stream, f"{schema.TIMESTAMPS}/{name}", roots=roots)
     if not isinstance(times, h5py.Dataset) or schema.FIELD not in times.attrs:
-        return _FrameIndex() if name == safe_name(data_key) else None
+        known = isinstance(times, h5py.Dataset) and times.dtype.kind in "iuf"
+        stamps = refresh(times)[()].astype(float).ravel() if known else None
+        return _FrameIndex(stamps_s=stamps) if name == safe_name(data_key) else None
     field = times.attrs[schema.FIELD]
     if (field.decode() if isinstance(field, bytes) else str(field)) != data_key:
         return None
@@ -211,6 +225,8 @@ def _index(
     return _FrameIndex(
         frames_per_event=int(times.attrs[schema.FRAMES_PER_EVENT]),
         positions=np.arange(count) if positions is None else refresh(positions)[:count],
+        stamps_s=refresh(times)[:count],
+        reconstructed=bool(times.attrs.get(schema.RECONSTRUCTED, False)),
     )
 
 
@@ -230,7 +246,18 @@ def _source(data: h5py.Dataset, index: _FrameIndex, events: int) -> FrameSource:
         frames_per_event=index.frames_per_event,
         rows=rows,
         positions=positions[rows],
+        stamps_s=_stamps_of(positions.size, index.stamps_s)[rows],
+        reconstructed=index.reconstructed,
     )
+
+
+def _stamps_of(count: int, stamps_s: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Give one timestamp for each frame, where there are as many, or one for so many frames."""
+    if stamps_s is not None and stamps_s.size > count:
+        return stamps_s[:count]
+    if stamps_s is None or not stamps_s.size or count % stamps_s.size:
+        return np.full(count, np.nan)
+    return np.repeat(stamps_s, count // stamps_s.size)
 
 
 def read_raw(sample: h5py.Group, beamline: Beamline, *, roots: Sequence[Path]) -> RawSample:
@@ -268,11 +295,16 @@ def read_raw(sample: h5py.Group, beamline: Beamline, *, roots: Sequence[Path]) -
     )
     size = (last + 1) * frames_per_event
     stream = follow(sample, safe_name(beamline.stream), roots=roots)
-    monitors = beamline.monitors or Monitors(incident="")
+    keys = {} if beamline.monitors is None else beamline.monitors.with_frames
+    transmitted, incident = (
+        _monitor(stream, keys.get(name), frames_per_event, size, roots)
+        for name in (schema.TRANSMITTED, schema.INCIDENT)
+    )
     return RawSample(
         frames=fitting,
-        transmitted=_monitor(stream, monitors.transmitted, frames_per_event, size, roots),
-        incident=_monitor(stream, monitors.incident, frames_per_event, size, roots),
+        frames_per_event=frames_per_event,
+        transmitted=transmitted,
+        incident=incident,
         superseded=_superseded(stream, frames_per_event, size, roots),
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from h5xs_bluesky.api.monitors import FramesOfSample, complete_trans
 from h5xs_bluesky.api.raw import FrameSource, RawSample, read_raw
 from h5xs_bluesky.api.workspace import Workspace
 from h5xs_bluesky.errors import H5xsError, ReductionError
@@ -55,7 +56,8 @@ def reduce_sample(
     """
     source = workspace.source
     try:
-        raw = read_raw(source.sample(name), workspace.beamline, roots=source.roots)
+        sample = source.sample(name)
+        raw = read_raw(sample, workspace.beamline, roots=source.roots)
     except ReductionError as error:
         if required:
             raise
@@ -67,6 +69,12 @@ def reduce_sample(
         return
     with progress_bar(name, raw.frame_count, shown=progress) as advance:
         fresh = reduce_raw(raw, integrators, executor=executor, advance=advance)
+    frames = FramesOfSample(
+        group=sample, frames_per_event=raw.frames_per_event, size=len(raw), roots=source.roots
+    )
+    fresh, problems = complete_trans(fresh, frames, workspace.beamline)
+    for problem in problems:
+        logger.warning("%s: %s", name, problem)
     workspace.take(name, fresh, before)
 
 

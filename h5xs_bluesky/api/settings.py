@@ -12,6 +12,7 @@ from h5xs_bluesky.config import Beamline, Monitors
 from h5xs_bluesky.errors import ConfigurationError
 from h5xs_bluesky.io.experiment import ExperimentSettings
 from h5xs_bluesky.reduction.qgrid import QGrid
+from h5xs_bluesky.reduction.water import WATER
 
 
 def read_beamline(file: h5py.File, exp_setup: Sequence[Any] | None, trans_field: str) -> Beamline:
@@ -43,8 +44,17 @@ def read_beamline(file: h5py.File, exp_setup: Sequence[Any] | None, trans_field:
     if trans_field:
         monitors = beamline.monitors or Monitors(transmitted=trans_field)
         return replace(beamline, monitors=replace(monitors, transmitted=trans_field))
-    if not settings.beamline and settings.trans_field:  # the ancestor's file
-        return replace(beamline, monitors=Monitors(transmitted=settings.trans_field))
+    if not settings.beamline:  # the ancestor's file
+        return _as_the_ancestor(beamline, settings)
+    return beamline
+
+
+def _as_the_ancestor(beamline: Beamline, settings: ExperimentSettings) -> Beamline:
+    """Take from the root attribute ``trans`` what tells the transmitted beam."""
+    if settings.trans_field:
+        beamline = replace(beamline, monitors=Monitors(transmitted=settings.trans_field))
+    if settings.from_water:
+        beamline = replace(beamline, reduction=replace(beamline.reduction, trans=WATER))
     return beamline
 
 
@@ -54,10 +64,11 @@ def _given(file: h5py.File, exp_setup: Sequence[Any]) -> ExperimentSettings:
             f"expected exp_setup = [detectors, qgrid], found {len(exp_setup)} items"
         )
     detectors, qgrid = exp_setup
-    _, _, field = str(file.attrs.get(schema.TRANS, "")).partition(",")
+    mode, _, field = str(file.attrs.get(schema.TRANS, "")).partition(",")
     return ExperimentSettings(
         detectors=tuple(detectors),
         qgrid=qgrid if isinstance(qgrid, QGrid) else QGrid.from_centers(qgrid),
         trans_field=field.partition(",")[0],
         beamline=json.loads(file.attrs.get(schema.BEAMLINE, "{}")),
+        from_water=mode.strip() == "2",
     )

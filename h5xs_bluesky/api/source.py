@@ -1,7 +1,7 @@
 """The experiment's file as `h5xs` reads it: opened when needed, samples found by name."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -134,22 +134,3 @@ class ExperimentSource:
                 f"{self.path}: {name}: expected a start document as JSON in the attribute "
                 f"{schema.START!r}, found {text!s:.60}"
             ) from error
-
-    def buffers(self, samples: Iterable[str]) -> dict[str, str]:
-        """Tell the group of each sample's buffer: the newest sample of the name that it gives.
-
-        Parameters
-        ----------
-        samples
-            Groups, oldest first. One without a buffer, or whose buffer is not there, is left out.
-        """
-        newest: dict[str, str] = {}
-        wanted: dict[str, str] = {}
-        for name in samples:
-            attrs = self.sample(name).attrs
-            newest[name] = name
-            newest[str(attrs.get(schema.SAMPLE_NAME, name))] = name
-            for key in (schema.BUFFER, schema.H5XS_BUFFER):
-                if key in attrs:
-                    wanted[name] = str(attrs[key])
-        return {name: newest[buffer] for name, buffer in wanted.items() if buffer in newest}

@@ -1,7 +1,7 @@
 """What lies in a sample's `processed` and `reduction`: read as curves, and saved."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from h5xs_bluesky.io.corrections import save_corrections
 from h5xs_bluesky.io.experiment import open_for_reading
 from h5xs_bluesky.io.journal import read_journal
 from h5xs_bluesky.io.links import follow, refuse_outside
+from h5xs_bluesky.io.names import join_names
 from h5xs_bluesky.io.processed import read_processed, read_reduced, write_processed
 from h5xs_bluesky.io.provenance import Provenance, read_provenance
 from h5xs_bluesky.io.run_contents import RunContents
@@ -54,9 +55,19 @@ class StoredSample:
 
 
 def read_stored(
-    sample: h5py.Group, name: str, *, qgrid: QGrid, roots: Sequence[Path]
+    sample: h5py.Group,
+    name: str,
+    *,
+    qgrid: QGrid,
+    roots: Sequence[Path],
+    relative_uncertainty: float,
 ) -> StoredSample | None:
     """Read a sample's processed data; None where there are none.
+
+    Parameters
+    ----------
+    relative_uncertainty
+        Of one monitor reading.
 
     Raises
     ------
@@ -67,7 +78,7 @@ def read_stored(
     """
     reduced = read_reduced(sample, roots=roots)
     if reduced is not None:
-        stored = from_reduced(reduced, name, qgrid=qgrid)
+        stored = from_reduced(reduced, name, qgrid=qgrid, relative_uncertainty=relative_uncertainty)
         return replace(stored, provenance=read_provenance(sample, roots=roots))
     processed = follow(sample, schema.PROCESSED, roots=roots)
     if not isinstance(processed, h5py.Group):
@@ -83,8 +94,15 @@ def read_stored(
     return StoredSample(curves=curves, attrs=attrs, reduced=None)
 
 
-def from_reduced(reduced: ReducedSample, name: str, *, qgrid: QGrid) -> StoredSample:
+def from_reduced(
+    reduced: ReducedSample, name: str, *, qgrid: QGrid, relative_uncertainty: float
+) -> StoredSample:
     """Give the curves of a reduction as objects, and its selection as attributes.
+
+    Parameters
+    ----------
+    relative_uncertainty
+        Of one monitor reading.
 
     Raises
     ------
@@ -99,6 +117,10 @@ def from_reduced(reduced: ReducedSample, name: str, *, qgrid: QGrid) -> StoredSa
         reduced.merged.curve(), reduced.trans, name, schema.MERGED, qgrid
     )
     attrs: dict[str, Any] = {}
+    beams = _beams(reduced, relative_uncertainty)
+    for each in curves.values():
+        for number, curve in enumerate(each if isinstance(each, list) else [each]):
+            _set_beam(curve, {key: values[number] for key, values in beams.items()})
     average = reduced.average
     if reduced.selection is not None:
         attrs[schema.SELECTED] = reduced.selection.kept.copy()
@@ -106,13 +128,46 @@ def from_reduced(reduced: ReducedSample, name: str, *, qgrid: QGrid) -> StoredSa
         averaged = _curve(average.accumulators.curve(), average.trans, f"{name} averaged", qgrid)
         averaged.comments = f"average of {average.kept.sum()} of {average.kept.size} frames"
         curves[schema.AVERAGED] = averaged
+        _set_beam(averaged, _mean_beam(beams, average.kept))
     if average is not None and reduced.subtraction is not None:
         subtraction = reduced.subtraction
         curve = _curve(subtraction.curve, average.trans, f"{name} subtracted", qgrid)
         curve.comments = f"buffer: {subtraction.buffer}\nsc_factor: {subtraction.sc_factor:.9g}"
+        _set_beam(curve, _mean_beam(beams, average.kept))
         curves[schema.SUBTRACTED] = curve
         attrs[schema.SC_FACTOR] = subtraction.sc_factor
     return StoredSample(curves=curves, attrs=attrs, reduced=reduced)
+
+
+def _beams(reduced: ReducedSample, relative_uncertainty: float) -> dict[str, NDArray[np.float64]]:
+    """Give what tells the beam of each frame, (n,), by the attributes of `Data1d`."""
+    water = (
+        np.full((len(reduced.superseded), 2), np.nan) if reduced.water is None else reduced.water
+    )
+    return {
+        "trans_sigma": reduced.trans_sigma(relative_uncertainty),
+        "trans_w": water[:, 0],
+        "trans_w_sigma": water[:, 1],
+        "trans_e": reduced.external,
+        "trans_e_sigma": reduced.external_sigma(relative_uncertainty),
+    }
+
+
+def _mean_beam(
+    beams: Mapping[str, NDArray[np.float64]], kept: NDArray[np.bool_]
+) -> dict[str, float]:
+    """Give the same for the average of frames: means, and their standard errors."""
+    return {
+        key: float(np.sqrt(np.sum(values[kept] ** 2)) / kept.sum())
+        if key.endswith("_sigma")
+        else float(np.mean(values[kept]))
+        for key, values in beams.items()
+    }
+
+
+def _set_beam(curve: Data1d, beam: Mapping[str, float]) -> None:
+    for key, value in beam.items():
+        setattr(curve, key, float(value))
 
 
 def _curves(
@@ -171,20 +226,52 @@ def save_reduced(
     ReductionError
         If the file holds more frames than this reduction.
     """
-    link = experiment.get(sample, getlink=True)
-    root = Path(experiment.filename).parent
-    save_corrections(root, detectors)
-    ours = isinstance(link, h5py.ExternalLink) and Path(link.filename) == Path(
-        sample, schema.RUN_FILE
-    )
-    if not ours:
+    save_corrections(Path(experiment.filename).parent, detectors)
+    own = _own_folder(experiment, sample)
+    if own is None:
         write_sidecar(Path(experiment.filename), sample, reduced, provenance=provenance)
         return
-    folder = RunFolder.open(root / sample)
+    folder = RunFolder.open(own)
     try:
         _refuse_fewer(folder.path, len(reduced.superseded))
         write_processed(folder.path / schema.PROCESSED_FILE, reduced, provenance=provenance)
         relink_processed(folder.path)
+    finally:
+        folder.close()
+
+
+def _own_folder(experiment: h5py.File, sample: str) -> Path | None:
+    """Give the run folder of a sample; None in a file of another origin."""
+    link = experiment.get(sample, getlink=True)
+    ours = isinstance(link, h5py.ExternalLink) and Path(link.filename) == Path(
+        sample, schema.RUN_FILE
+    )
+    return Path(experiment.filename).parent / sample if ours else None
+
+
+def write_buffer(experiment: h5py.File, sample: str, names: Sequence[str]) -> None:
+    """Replace a sample's run file by one that names these buffers.
+
+    Raises
+    ------
+    FileFormatError
+        If the sample has no run folder of ours.
+    FileInUseError
+        If the run is still being written.
+    """
+    own = _own_folder(experiment, sample)
+    if own is None:
+        raise FileFormatError(
+            f"{experiment.filename}: expected {sample!r} in a run folder of its own, found it in a "
+            "file of another origin: such a file is only read"
+        )
+    folder = RunFolder.open(own)
+    try:
+        attributes = sample_attributes(folder.path)
+        attributes.pop(schema.BUFFER, None)
+        if names:
+            attributes[schema.BUFFER] = join_names(names)
+        _rewrite_run_file(folder.path, attributes)
     finally:
         folder.close()
 
@@ -215,8 +302,12 @@ def relink_processed(folder: Path) -> None:
     with open_for_reading(folder / schema.RUN_FILE) as file:
         if file[folder.name].get(schema.PROCESSED, getlink=True) is not None:
             return
+    _rewrite_run_file(folder, sample_attributes(folder))
+
+
+def _rewrite_run_file(folder: Path, attributes: Mapping[str, str]) -> None:
     journal = folder / schema.JOURNAL_FILE
     contents = RunContents.from_records(read_journal(journal))
     if contents.stop is None:  # its writer died: the streams' files may end before the journal
         contents = RunContents.from_records(read_journal(journal), keep_scalars=True)
-    write_run_file(folder, contents, sample_attributes(folder))
+    write_run_file(folder, contents, attributes)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,16 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.api.monitors import FramesOfSample, complete_trans
 from h5xs_bluesky.api.raw import read_raw
 from h5xs_bluesky.api.reduce_offline import executor_or_threads, progress_bar, reduce_raw
 from h5xs_bluesky.api.source import ExperimentSource, experiment_file
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import FileFormatError, H5xsError, ReductionError
+from h5xs_bluesky.io.names import split_names
 from h5xs_bluesky.io.processed import read_reduced, write_reduced
 from h5xs_bluesky.io.provenance import Process, Provenance, read_provenance, run_uid_of
 from h5xs_bluesky.io.py4xs_files import added_for_py4xs
+from h5xs_bluesky.reduction.average import unite_averages
 from h5xs_bluesky.reduction.integrate import Integrator
 from h5xs_bluesky.reduction.sample import ReducedSample
+from h5xs_bluesky.reduction.scale import AUTO
 
 if TYPE_CHECKING:
     from h5xs_bluesky.reduction.average import Average
@@ -33,6 +37,7 @@ Outcome = Literal["identical", "equal", "differs", "cannot", "nothing"]
 
 TOLERANCE = 1e-12  # relative, where versions or processor are others than those noted
 _STEPS = (schema.PROVENANCE, schema.AVERAGING)
+_PER_FRAME = ("transmitted", "incident", "transmitted_sigma", "incident_sigma", "water")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,41 +147,50 @@ class _Again:
         integrators = self._integrators_of(beamline, provenance.frames)
         with progress_bar(name, raw.frame_count, shown=self._progress) as advance:
             fresh = reduce_raw(raw, integrators, executor=self._executor, advance=advance)
-        fresh = self._as_far(fresh, stored, name, ended=schema.STOP in sample.attrs)
-        if stored.selection is None or provenance.averaging is None:
-            return fresh
-        averaging = _averaging_beamline(beamline, provenance)
-        explicit = bool(provenance.averaging.configuration.get("explicit"))
-        fresh = fresh.averaged(
-            averaging.selection,
-            q=averaging.qgrid.centers,
-            relative_uncertainty=averaging.monitor_uncertainty,
-            explicit=stored.selection.kept if explicit else None,
+        frames = FramesOfSample(
+            group=sample,
+            frames_per_event=raw.frames_per_event,
+            size=len(raw),
+            roots=self.source.roots,
         )
+        ended = schema.STOP in sample.attrs
+        if ended or stored.average is not None:
+            fresh, _ = complete_trans(fresh, frames, beamline)
+        fresh = self._as_far(fresh, stored, name, ended=ended)
+        fresh = replace(fresh, peak=stored.peak, sc_factor=stored.sc_factor)
+        fresh = _averaged(fresh, stored, provenance, beamline)
         self._averages[name] = fresh.average
         return fresh
 
     def subtracted(
         self, fresh: ReducedSample, stored: ReducedSample, provenance: Provenance
     ) -> ReducedSample:
-        """Subtract the buffer anew, which is averaged anew, too."""
+        """Subtract the buffers anew, which are averaged anew, too."""
         if stored.subtraction is None or fresh.average is None:
             return fresh
-        buffer = stored.subtraction.buffer
+        averages = []
+        for buffer in split_names(stored.subtraction.buffer):
+            average = self._average_of(buffer)
+            if average is None:
+                raise ReductionError(f"expected an average of its buffer {buffer!r}, found none")
+            averages.append(average)
+        beamline = _averaging_beamline(self._beamline(provenance.frames), provenance)
+        own = stored.subtraction
+        return fresh.subtracted(
+            unite_averages(averages),
+            name=own.buffer,
+            sc_factor=AUTO if own.automatic else own.sc_factor,
+            normalize=beamline.normalizes,
+            q=beamline.qgrid.centers,
+            peak=stored.peak or beamline.reduction.water_peak,
+        )
+
+    def _average_of(self, buffer: str) -> "Average | None":
         if buffer not in self._averages:
             with self.stored(buffer) as found:
                 if found is not None:
                     self.averaged(buffer, found[1], found[2])
-        average = self._averages.get(buffer)
-        if average is None:
-            raise ReductionError(f"expected an average of its buffer {buffer!r}, found none")
-        beamline = _averaging_beamline(self._beamline(provenance.frames), provenance)
-        return fresh.subtracted(
-            average,
-            name=buffer,
-            sc_factor=stored.subtraction.sc_factor,
-            normalize=beamline.monitors is not None,
-        )
+        return self._averages.get(buffer)
 
     @staticmethod
     def _as_far(
@@ -192,9 +206,12 @@ class _Again:
         return replace(
             fresh,
             detectors={key: part[:known] for key, part in fresh.detectors.items()},
-            transmitted=fresh.transmitted[:known],
-            incident=fresh.incident[:known],
             superseded=fresh.superseded[:known],
+            **{
+                each.name: getattr(fresh, each.name)[:known]
+                for each in fields(fresh)
+                if each.name in _PER_FRAME and getattr(fresh, each.name) is not None
+            },
         )
 
     def _beamline(self, process: Process) -> Beamline:
@@ -207,18 +224,36 @@ class _Again:
         return self._integrators[key]
 
 
+def _averaged(
+    fresh: ReducedSample, stored: ReducedSample, provenance: Provenance, beamline: Beamline
+) -> ReducedSample:
+    """Select and average with what was configured then, and let the same tell the beam."""
+    averaging = _averaging_beamline(beamline, provenance)
+    options: dict[str, Any] = {
+        "q": averaging.qgrid.centers,
+        "relative_uncertainty": averaging.monitor_uncertainty,
+    }
+    choice = {} if provenance.averaging is None else provenance.averaging.configuration
+    peak = stored.peak or averaging.reduction.water_peak
+
+    def told_by(sample: ReducedSample, mode: str) -> ReducedSample:
+        find_peak = stored.water is not None and sample.water is None
+        if sample.trans_mode == mode and not find_peak:
+            return sample
+        return sample.with_trans(mode, peak=peak, find_peak=find_peak, **options)
+
+    if stored.selection is not None and provenance.averaging is not None:
+        fresh = told_by(fresh, str(choice.get("trans_mode", stored.trans_mode)))
+        explicit = stored.selection.kept if choice.get("explicit") else None
+        fresh = fresh.averaged(averaging.selection, explicit=explicit, **options)
+    return told_by(fresh, stored.trans_mode)
+
+
 def _averaging_beamline(beamline: Beamline, provenance: Provenance) -> Beamline:
     """Give the beamline with the options that held when the average was made."""
     if provenance.averaging is None:
         return beamline
-    values = beamline.to_mapping()
-    for key in ("selection", "monitors"):
-        values.pop(key, None)
-        if key in provenance.averaging.configuration:
-            values[key] = provenance.averaging.configuration[key]
-    return Beamline.from_mapping(
-        values, detectors=beamline.detectors, qgrid=beamline.qgrid, origin="the provenance"
-    )
+    return beamline.for_averaging(provenance.averaging)
 
 
 def _verified(again: _Again, name: str) -> Verified:

@@ -15,12 +15,12 @@ from h5xs_bluesky.api.stored import (
     same_frames,
     save_reduced,
 )
-from h5xs_bluesky.config import Beamline
+from h5xs_bluesky.config import AVERAGING_CHOICE, Beamline
 from h5xs_bluesky.errors import FileFormatError, ReductionError
 from h5xs_bluesky.io.processed import read_reduced
 from h5xs_bluesky.io.provenance import Provenance, run_uid_of
 from h5xs_bluesky.reduction.sample import ReducedSample
-from h5xs_bluesky.reduction.similarity import EXPLICIT
+from h5xs_bluesky.reduction.similarity import EXPLICIT, SelectionOptions
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,11 @@ class Workspace:
         The experiment's file.
     beamline
         With what its frames are reduced; may be replaced.
+
+    Attributes
+    ----------
+    buffer_list : dict of str to list of str
+        The buffers that the user assigned to samples; they win over those in the file.
     """
 
     def __init__(self, source: ExperimentSource, beamline: Beamline) -> None:
@@ -44,6 +49,7 @@ class Workspace:
         self.reduced: dict[str, ReducedSample] = {}
         self.provenance: dict[str, Provenance | None] = {}
         self.unsaved: set[str] = set()
+        self.buffer_list: dict[str, list[str]] = {}
 
     def load(self, name: str) -> ReducedSample | None:
         """Give a sample as it is now: what is not saved, else anew from its file."""
@@ -54,7 +60,13 @@ class Workspace:
     def read(self, name: str) -> None:
         """Read a sample from its file; what was not saved is given up."""
         with self.source.results(name) as group:
-            stored = read_stored(group, name, qgrid=self.beamline.qgrid, roots=self.source.roots)
+            stored = read_stored(
+                group,
+                name,
+                qgrid=self.beamline.qgrid,
+                roots=self.source.roots,
+                relative_uncertainty=self.beamline.monitor_uncertainty,
+            )
         self._hold(name, stored or StoredSample(curves={}, attrs={}, reduced=None))
         self.unsaved.discard(name)
 
@@ -86,11 +98,14 @@ class Workspace:
     def take(self, name: str, fresh: ReducedSample, before: ReducedSample | None) -> None:
         """Take over a new reduction of a sample's frames, in place of the one before.
 
-        What was made from the very same numbers stays; otherwise the user's own selection does.
+        What was made from the very same numbers stays; otherwise the user's own selection does,
+        and what normalises, and the factor for the buffer.
         """
         if before is not None and same_frames(fresh, before):
             self.read(name)
             return
+        if before is not None:
+            fresh = self._as_chosen(fresh, before)
         uid = run_uid_of(self.source.sample(name))
         self.change(name, fresh)
         self.provenance[name] = Provenance(frames=self.beamline.reduction_process(uid))
@@ -99,22 +114,58 @@ class Workspace:
         if selection is not None and own and len(selection.kept) == len(fresh.superseded):
             self.attrs[name][schema.SELECTED] = selection.kept.copy()
 
-    def change(self, name: str, reduced: ReducedSample, *, explicit: bool = False) -> None:
+    def _as_chosen(self, fresh: ReducedSample, before: ReducedSample) -> ReducedSample:
+        """Let a new reduction keep what the user chose for the one before."""
+        kept = replace(fresh, sc_factor=before.sc_factor, peak=before.peak)
+        if before.trans_mode == fresh.trans_mode:
+            return kept
+        try:
+            return kept.with_trans(
+                before.trans_mode,
+                q=self.beamline.qgrid.centers,
+                peak=before.peak or self.beamline.reduction.water_peak,
+                relative_uncertainty=self.beamline.monitor_uncertainty,
+            )
+        except ReductionError as error:
+            logger.warning("The transmitted beam is %s again: %s", kept.trans_mode, error)
+            return kept
+
+    def change(
+        self,
+        name: str,
+        reduced: ReducedSample,
+        *,
+        options: SelectionOptions | None = None,
+        explicit: bool = False,
+    ) -> None:
         """Hold a sample that was computed and is not in its file.
 
         Parameters
         ----------
-        explicit
-            Whether the user chose the frames of its average, if that is new.
+        options, explicit
+            How the frames of a new average were selected, if not as configured, and whether the
+            user chose them.
         """
-        before, provenance = self.reduced.get(name), self.provenance.get(name)
-        if provenance is not None and (before is None or before.average is not reduced.average):
-            averaging = self.beamline.averaging_process(explicit=explicit)
-            made = None if reduced.average is None else averaging
-            provenance = replace(provenance, averaging=made)
-        stored = from_reduced(reduced, name, qgrid=self.beamline.qgrid)
-        self._hold(name, replace(stored, provenance=provenance))
+        provenance = self._new_provenance(name, reduced, options, explicit)
+        self._hold(name, replace(self._stored(name, reduced), provenance=provenance))
         self.unsaved.add(name)
+
+    def _new_provenance(
+        self, name: str, reduced: ReducedSample, options: SelectionOptions | None, explicit: bool
+    ) -> Provenance | None:
+        """Note how a new average is made; one that only weighs its frames anew keeps the choice."""
+        before, provenance = self.reduced.get(name), self.provenance.get(name)
+        if provenance is None or (before is not None and before.average is reduced.average):
+            return provenance
+        if reduced.average is None:
+            return replace(provenance, averaging=None)
+        process = self.beamline.averaging_process(
+            options=options, explicit=explicit, trans_mode=reduced.trans_mode
+        )
+        earlier = provenance.averaging
+        if before is not None and earlier is not None and reduced.selection is before.selection:
+            process = process.keeping(earlier, AVERAGING_CHOICE)
+        return replace(provenance, averaging=process)
 
     def save(self, name: str) -> None:
         """Save a sample.
@@ -153,6 +204,14 @@ class Workspace:
     def warn_read_only(self) -> None:
         """Log that nothing is saved."""
         logger.warning("%s was opened read-only: nothing is saved", self.source.path)
+
+    def _stored(self, name: str, reduced: ReducedSample) -> StoredSample:
+        return from_reduced(
+            reduced,
+            name,
+            qgrid=self.beamline.qgrid,
+            relative_uncertainty=self.beamline.monitor_uncertainty,
+        )
 
     def _hold(self, name: str, stored: StoredSample) -> None:
         self.d1s[name] = stored.curves

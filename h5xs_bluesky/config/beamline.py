@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.config.monitors import Monitors
 from h5xs_bluesky.config.options import (
     MetadataSource,
-    Monitors,
     Output,
     ReductionOptions,
     Roots,
@@ -29,6 +29,7 @@ from h5xs_bluesky.reduction.integrate import Integrator, make_integrator
 from h5xs_bluesky.reduction.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.similarity import SelectionOptions
+from h5xs_bluesky.reduction.water import EXTERNAL, WATER
 
 _RESERVED = (
     schema.MERGED,
@@ -38,6 +39,9 @@ _RESERVED = (
     schema.PROVENANCE,
     schema.AVERAGING,
 )
+
+_AVERAGING = ("selection", "monitors", "reduction")  # tables that an average depends on
+AVERAGING_CHOICE = ("selection", "explicit", "trans_mode")  # by which its frames were selected
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -172,12 +176,36 @@ class Beamline:
             run_uid=run_uid,
         )
 
-    def averaging_process(self, *, explicit: bool = False) -> Process:
-        """Describe an average, as made now; `explicit` tells that the user chose its frames."""
-        values = self.to_mapping()
-        used = ("selection", "monitors")
-        configuration = {key: values[key] for key in used if key in values}
-        return Process(configuration={**configuration, "explicit": explicit})
+    def averaging_process(
+        self,
+        *,
+        options: SelectionOptions | None = None,
+        explicit: bool = False,
+        trans_mode: str = EXTERNAL,
+    ) -> Process:
+        """Describe an average, as made now; `for_averaging` reads it.
+
+        Parameters
+        ----------
+        options
+            How its frames were selected, if not as configured.
+        explicit
+            Whether the user chose them.
+        trans_mode
+            What told the transmitted beam when they were selected.
+        """
+        values = replace(self, selection=options or self.selection).to_mapping()
+        used = {key: values[key] for key in _AVERAGING if key in values}
+        choice = {"explicit": explicit, "trans_mode": trans_mode}
+        return Process(configuration={**used, **choice})
+
+    def for_averaging(self, process: Process) -> "Beamline":
+        """Give the same beamline with the options with which an average was made."""
+        values = {key: value for key, value in self.to_mapping().items() if key not in _AVERAGING}
+        values |= {k: v for k, v in process.configuration.items() if k in _AVERAGING}
+        return Beamline.from_mapping(
+            values, detectors=self.detectors, qgrid=self.qgrid, origin="the provenance"
+        )
 
     @classmethod
     def from_process(
@@ -227,10 +255,20 @@ class Beamline:
 
     @property
     def fields(self) -> frozenset[str]:
-        """The fields that the reduction reads: frames, and monitors."""
-        monitors = self.monitors
-        found = {None} if monitors is None else {monitors.incident, monitors.transmitted}
-        return frozenset((*self.data_keys, *(name for name in found if name)))
+        """The fields of the stream that is reduced: frames, and monitors read with them."""
+        monitors = {} if self.monitors is None else self.monitors.with_frames
+        return frozenset((*self.data_keys, *monitors.values()))
+
+    @property
+    def monitor_fields(self) -> frozenset[str]:
+        """The fields of all monitors, which are never frames."""
+        found = self.monitors
+        return frozenset(() if found is None else filter(None, (found.incident, found.transmitted)))
+
+    @property
+    def normalizes(self) -> bool:
+        """Whether the transmitted beam is known; otherwise exposures are taken as equal."""
+        return self.monitors is not None or self.reduction.trans == WATER
 
     @property
     def monitor_uncertainty(self) -> float:

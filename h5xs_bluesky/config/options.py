@@ -6,7 +6,9 @@ from typing import Literal
 
 from h5xs_bluesky.errors import ConfigurationError
 from h5xs_bluesky.reduction.method import Method
+from h5xs_bluesky.reduction.scale import check_sc_factor
 from h5xs_bluesky.reduction.splitting import SPLITTING
+from h5xs_bluesky.reduction.water import TRANS_MODES, WATER_Q_RANGE, WaterPeak
 
 WHEN_FULL = ("fail", "pause")
 SOURCES = ("start", "configuration", "baseline")
@@ -55,36 +57,6 @@ class Roots:
 
     permanent: tuple[Path, ...] = ()
     allowed: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Monitors:
-    """The fields of the beam monitors that are read with the detectors.
-
-    Parameters
-    ----------
-    incident, transmitted
-        Data keys; either may be missing. The transmitted beam normalises, else the incident.
-    relative_uncertainty
-        Standard uncertainty of one reading, relative to it.
-    """
-
-    incident: str | None = None
-    transmitted: str | None = None
-    relative_uncertainty: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.incident is None and self.transmitted is None:
-            raise ConfigurationError("expected an incident or a transmitted monitor, found neither")
-        if not 0 <= self.relative_uncertainty < 1:
-            raise ConfigurationError(
-                f"expected a relative_uncertainty from 0 to 1, found {self.relative_uncertainty}"
-            )
-
-    @property
-    def normalizing(self) -> str:
-        """The field that normalises."""
-        return self.transmitted or self.incident or ""
 
 
 def check_integral(name: str, low: float, high: float) -> None:
@@ -139,6 +111,14 @@ class ReductionOptions:
         Factor of the beam, 1 for horizontal; None for no correction.
     solid_angle
         Whether the pixels' solid angles are corrected for.
+    trans
+        What tells the transmitted beam: ``"external"`` the monitors, ``"water"`` the water peak.
+    water_q_range
+        Of the peak, in Å⁻¹.
+    water_background
+        A range of q whose mean intensity is subtracted from the peak; None for nothing.
+    sc_factor
+        By what a buffer is scaled beyond the ratio of the transmitted beams, or ``"auto"``.
     """
 
     estimator: str = "weighted"
@@ -147,9 +127,16 @@ class ReductionOptions:
     splitting: str = "no"
     polarization: float | None = None
     solid_angle: bool = True
+    trans: str = "external"
+    water_q_range: tuple[float, float] = WATER_Q_RANGE
+    water_background: tuple[float, float] | None = None
+    sc_factor: float | str = 1.0
 
     def __post_init__(self) -> None:
-        _ = self.method  # checks what it takes
+        _ = self.method, self.water_peak  # check what they take
+        if self.trans not in TRANS_MODES:
+            raise ConfigurationError(f"expected a trans of {TRANS_MODES}, found {self.trans!r}")
+        check_sc_factor(self.sc_factor)
         if self.splitting not in SPLITTING:
             raise ConfigurationError(f"expected a splitting of {SPLITTING}, found {self.splitting}")
         if self.polarization is not None and not -1 <= self.polarization <= 1:
@@ -163,3 +150,8 @@ class ReductionOptions:
         return Method(
             estimator=self.estimator, error_model=self.error_model, dezinger=self.dezinger
         )
+
+    @property
+    def water_peak(self) -> WaterPeak:
+        """Where the water peak is, as its integration takes it."""
+        return WaterPeak(q_range=self.water_q_range, background=self.water_background)

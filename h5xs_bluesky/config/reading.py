@@ -1,15 +1,16 @@
 """From the tables of a TOML file to the configuration's objects."""
 
 from pathlib import Path
+from typing import Any
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.config.beamline import Beamline
 from h5xs_bluesky.config.detectors import read_detectors
+from h5xs_bluesky.config.monitors import Asynchronous, Monitors
 from h5xs_bluesky.config.options import (
     SOURCES,
     WHEN_FULL,
     MetadataSource,
-    Monitors,
     Output,
     ReductionOptions,
     Roots,
@@ -18,9 +19,11 @@ from h5xs_bluesky.config.options import (
 from h5xs_bluesky.config.tables import Table
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.method import ERROR_MODELS, ESTIMATORS
+from h5xs_bluesky.reduction.monitors import INTERPOLATIONS, STAMPED, SYNCHRONISE
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.similarity import METHODS, SelectionOptions
 from h5xs_bluesky.reduction.splitting import SPLITTING
+from h5xs_bluesky.reduction.water import TRANS_MODES, WATER_Q_RANGE
 
 
 def beamline_from_toml(path: Path) -> Beamline:
@@ -110,11 +113,33 @@ def _monitors(table: Table) -> Monitors:
     incident = table.get("incident", str, None)
     transmitted = table.get("transmitted", str, None)
     uncertainty = table.get("relative_uncertainty", float, 0.0)
+    own = _asynchronous(table.table("asynchronous")) if "asynchronous" in table else None
     return table.build(
         lambda: Monitors(
-            incident=incident, transmitted=transmitted, relative_uncertainty=uncertainty
+            incident=incident,
+            transmitted=transmitted,
+            relative_uncertainty=uncertainty,
+            asynchronous=own,
         )
     )
+
+
+def _asynchronous(table: Table) -> Asynchronous:
+    texts: dict[str, Any] = {
+        "incident_stream": table.get("incident_stream", str, None),
+        "transmitted_stream": table.get("transmitted_stream", str, None),
+        "trigger": table.get("trigger", str, None),
+        "stamped": table.choice("stamped", STAMPED),
+        "interpolation": table.choice("interpolation", INTERPOLATIONS, "linear"),
+        "synchronise": table.choice("synchronise", SYNCHRONISE, "no"),
+    }
+    numbers: dict[str, Any] = {
+        "dead_time_s": table.get("dead_time_s", float, 0.0),
+        "offset_s": table.get("offset_s", float, 0.0),
+        "max_gap_s": table.get("max_gap_s", float, None),
+    }
+    extend = table.get("extend", bool, False)
+    return table.build(lambda: Asynchronous(**texts, **numbers, extend=extend))
 
 
 def _metadata(table: Table) -> dict[str, MetadataSource]:
@@ -152,6 +177,10 @@ def _reduction(table: Table) -> ReductionOptions:
     splitting = table.choice("splitting", SPLITTING, "no")
     polarization = table.get("polarization", float, None)
     solid_angle = table.get("solid_angle", bool, True)
+    trans = table.choice("trans", TRANS_MODES, "external")
+    peak = table.optional_numbers("water_q_range", 2) or WATER_Q_RANGE
+    background = table.optional_numbers("water_background", 2)
+    sc_factor: Any = table.get("sc_factor", object, 1.0)
     return table.build(
         lambda: ReductionOptions(
             estimator=estimator,
@@ -160,6 +189,10 @@ def _reduction(table: Table) -> ReductionOptions:
             splitting=splitting,
             polarization=polarization,
             solid_angle=solid_angle,
+            trans=trans,
+            water_q_range=(peak[0], peak[1]),
+            water_background=None if background is None else (background[0], background[1]),
+            sc_factor=sc_factor,
         )
     )
 
@@ -170,12 +203,14 @@ def _selection(table: Table) -> SelectionOptions:
     significance = table.get("significance", float, defaults.significance)
     q_range = table.optional_numbers("q_range", 2)
     tolerance = table.get("trans_tolerance", float, defaults.trans_tolerance)
+    distance = table.get("max_distance", float, None)
     return table.build(
         lambda: SelectionOptions(
             method="all" if method == "all" else "cormap",
             significance=significance,
             q_range=None if q_range is None else (q_range[0], q_range[1]),
             trans_tolerance=tolerance,
+            max_distance=distance,
         )
     )
 

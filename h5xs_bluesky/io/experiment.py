@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 _LOCK_TIMEOUT_S = 30.0
 
-# The ancestor's `trans_mode` and field name, as in "0,em2_sum": 0 is an external monitor.
-_EXTERNAL = 0
+# The ancestor's `trans_mode` and field name, as in "0,em2_sum": a monitor, or the water peak.
+_EXTERNAL, _FROM_WAXS = 0, 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,12 +42,15 @@ class ExperimentSettings:
         The data key of the monitor that normalises; "" where there is none.
     beamline
         The rest of the beamline's configuration, as plain values; empty in an ancestor's file.
+    from_water
+        Whether the water peak tells the transmitted beam.
     """
 
     detectors: tuple[Detector, ...]
     qgrid: QGrid
     trans_field: str
     beamline: Mapping[str, Any]
+    from_water: bool = False
 
     @cached_property
     def detectors_json(self) -> str:
@@ -59,7 +62,8 @@ class ExperimentSettings:
         file.attrs[schema.DETECTORS] = self.detectors_json
         file.attrs[schema.QGRID] = self.qgrid.centers
         file.attrs[schema.QGRID_EDGES] = self.qgrid.edges
-        file.attrs[schema.TRANS] = f"{_EXTERNAL},{self.trans_field}"
+        mode = _FROM_WAXS if self.from_water else _EXTERNAL
+        file.attrs[schema.TRANS] = f"{mode},{self.trans_field}"
         file.attrs[schema.BEAMLINE] = json.dumps(self.beamline)
         file.attrs[schema.SCHEMA] = schema.SCHEMA_VERSION
 
@@ -86,7 +90,7 @@ class ExperimentSettings:
                 )
         centers = np.asarray(file.attrs[schema.QGRID], dtype=float)
         edges = file.attrs.get(schema.QGRID_EDGES)
-        _, _, field = str(file.attrs.get(schema.TRANS, "")).partition(",")
+        mode, _, field = str(file.attrs.get(schema.TRANS, "")).partition(",")
         return cls(
             detectors=tuple(
                 detectors_from_json(
@@ -100,6 +104,7 @@ class ExperimentSettings:
             else QGrid(edges=np.asarray(edges, dtype=float), centers=centers),
             trans_field=field.partition(",")[0],
             beamline=json.loads(file.attrs.get(schema.BEAMLINE, "{}")),
+            from_water=mode.strip() == str(_FROM_WAXS),
         )
 
 

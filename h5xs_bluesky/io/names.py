@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from h5xs_bluesky.errors import ConfigurationError
 _MOST_BYTES = 120
 _FORBIDDEN = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_BETWEEN = "  "
 _KEY = re.compile(r"[A-Za-z_]\w*(\.\w+)*")
 
 
@@ -31,6 +32,22 @@ def safe_name(text: str) -> str:
         name = "_" + name[1:]
     name = name.encode()[:_MOST_BYTES].decode("utf-8", "ignore").rstrip(". ")
     return name or "_"
+
+
+def join_names(names: Iterable[str]) -> str:
+    """Write several names as one text, as the attribute ``buffer`` has them: LiX's form."""
+    return _BETWEEN.join(names)
+
+
+def split_names(text: str) -> list[str]:
+    """Read the names that `join_names` wrote.
+
+    Examples
+    --------
+    >>> split_names("buffer 1  buffer 2")
+    ['buffer 1', 'buffer 2']
+    """
+    return [name.strip() for name in text.split(_BETWEEN) if name.strip()]
 
 
 def fill_template(template: str, start: Mapping[str, Any]) -> Path:

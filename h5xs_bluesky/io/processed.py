@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,8 +19,10 @@ from h5xs_bluesky.reduction.average import Average
 from h5xs_bluesky.reduction.merge import merge_detectors
 from h5xs_bluesky.reduction.sample import ReducedSample, Subtraction
 from h5xs_bluesky.reduction.similarity import Selection
+from h5xs_bluesky.reduction.water import EXTERNAL, WaterPeak
 
 _ROWS = 64  # of a chunk of curves
+_OPTIONAL = (schema.TRANSMITTED_SIGMA, schema.INCIDENT_SIGMA, schema.WATER)
 
 
 class LiveProcessedFile:
@@ -132,6 +135,7 @@ def write_reduced(
     reduction[schema.TRANSMITTED] = sample.transmitted
     reduction[schema.INCIDENT] = sample.incident
     reduction[schema.SUPERSEDED] = sample.superseded
+    _write_trans(reduction, sample)
     if sample.selection is not None:
         _write_selection(reduction.create_group(schema.SELECTION), sample.selection)
     if sample.average is not None:
@@ -140,6 +144,7 @@ def write_reduced(
         subtracted = reduction.create_group(schema.SUBTRACTED)
         subtracted.attrs[schema.BUFFER] = sample.subtraction.buffer
         subtracted.attrs[schema.SC_FACTOR] = sample.subtraction.sc_factor
+        subtracted.attrs[schema.AUTOMATIC] = sample.subtraction.automatic
     if provenance is not None:
         write_provenance(reduction, provenance)
 
@@ -160,10 +165,26 @@ def _write_curves(group: h5py.Group, sample: ReducedSample) -> None:
         group.attrs[schema.SC_FACTOR] = sample.subtraction.sc_factor
 
 
+def _write_trans(reduction: h5py.Group, sample: ReducedSample) -> None:
+    """Write what tells the transmitted beam, and the user's own factor for the buffer."""
+    reduction.attrs[schema.TRANS_MODE] = sample.trans_mode
+    if sample.sc_factor is not None:
+        reduction.attrs[schema.SC_FACTOR] = sample.sc_factor
+    if sample.peak is not None:
+        reduction.attrs[schema.WATER_Q_RANGE] = sample.peak.q_range
+        if sample.peak.background is not None:
+            reduction.attrs[schema.WATER_BACKGROUND] = sample.peak.background
+    for name in _OPTIONAL:
+        values = getattr(sample, name)
+        if values is not None:
+            reduction[name] = values
+
+
 def _write_selection(group: h5py.Group, selection: Selection) -> None:
     group[schema.KEPT] = selection.kept
     group[schema.P_VALUE] = selection.p_value
     group[schema.LONGEST_RUN] = selection.longest_run
+    group[schema.DISTANCE] = selection.distance
     group[schema.REASON] = np.array(selection.reason, dtype=h5py.string_dtype())
     group.attrs[schema.REFERENCE] = selection.reference
 
@@ -172,6 +193,7 @@ def _write_average(group: h5py.Group, average: Average) -> None:
     group[schema.ACCUMULATORS] = average.accumulators.to_array()
     group.attrs[schema.TRANS] = average.trans
     group.attrs[schema.TRANS_SIGMA] = average.trans_sigma
+    group.attrs[schema.TRANS_MODE] = average.trans_mode
 
 
 def read_processed(sample: h5py.Group) -> ReducedSample:
@@ -215,6 +237,7 @@ def read_processed(sample: h5py.Group) -> ReducedSample:
         transmitted=transmitted[:rows],
         incident=incident[:rows],
         superseded=np.zeros(rows, bool) if superseded is None else superseded[()],
+        **_read_trans(reduction),
         selection=_read_selection(reduction.get(schema.SELECTION)),
         average=_read_average(reduction),
         subtraction=_read_subtraction(sample),
@@ -238,6 +261,25 @@ def read_reduced(sample: h5py.Group, *, roots: Sequence[Path]) -> ReducedSample 
     return read_processed(parent)
 
 
+def _read_trans(reduction: h5py.Group) -> dict[str, Any]:
+    found = {name: reduction[name][()] for name in _OPTIONAL if name in reduction}
+    found[schema.TRANS_MODE] = str(reduction.attrs.get(schema.TRANS_MODE, EXTERNAL))
+    found[schema.SC_FACTOR] = reduction.attrs.get(schema.SC_FACTOR)
+    q_range, background = (
+        reduction.attrs.get(name) for name in (schema.WATER_Q_RANGE, schema.WATER_BACKGROUND)
+    )
+    if q_range is not None:
+        found["peak"] = WaterPeak(
+            q_range=_pair(q_range), background=None if background is None else _pair(background)
+        )
+    return found
+
+
+def _pair(values: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = values
+    return float(low), float(high)
+
+
 def _read_selection(group: h5py.Group | None) -> Selection | None:
     if group is None:
         return None
@@ -246,6 +288,7 @@ def _read_selection(group: h5py.Group | None) -> Selection | None:
         reference=int(group.attrs[schema.REFERENCE]),
         p_value=group[schema.P_VALUE][()],
         longest_run=group[schema.LONGEST_RUN][()],
+        distance=group[schema.DISTANCE][()],
         reason=tuple(text.decode() for text in group[schema.REASON][()]),
     )
 
@@ -259,6 +302,7 @@ def _read_average(reduction: h5py.Group) -> Average | None:
         trans=float(group.attrs[schema.TRANS]),
         trans_sigma=float(group.attrs[schema.TRANS_SIGMA]),
         kept=reduction[schema.SELECTION][schema.KEPT][()],
+        trans_mode=str(group.attrs.get(schema.TRANS_MODE, EXTERNAL)),
     )
 
 
@@ -270,4 +314,5 @@ def _read_subtraction(sample: h5py.Group) -> Subtraction | None:
         curve=sample[schema.PROCESSED][schema.SUBTRACTED][()],
         buffer=str(group.attrs[schema.BUFFER]),
         sc_factor=float(group.attrs[schema.SC_FACTOR]),
+        automatic=bool(group.attrs.get(schema.AUTOMATIC, False)),
     )

@@ -4,7 +4,7 @@ import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -89,6 +89,11 @@ class Process:
             for name in sorted({*then, *now})
             if then.get(name) != now.get(name)
         }
+
+    def keeping(self, earlier: "Process", keys: Sequence[str]) -> "Process":
+        """Give the same step with some options of an earlier one."""
+        kept = {key: earlier.configuration[key] for key in keys if key in earlier.configuration}
+        return replace(self, configuration={**self.configuration, **kept})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

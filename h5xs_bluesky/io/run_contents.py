@@ -31,14 +31,15 @@ class StreamContents:
     """One stream: its fields, and where their values lie.
 
     `rows_of_values` holds, field by field, (event row, value, timestamp) of what is neither a
-    scalar number nor a frame: it waits here until the run file is written for the last time.
+    scalar number nor a frame: it waits here until the run file is written for the last time. A
+    value that was read in parts may have a timestamp for each.
     """
 
     file: str = ""
     scalars: tuple[str, ...] = ()
     rows: StreamRows = field(default_factory=StreamRows)
     frames: dict[str, list[FrameFileContents]] = field(default_factory=dict)
-    rows_of_values: dict[str, list[tuple[int, Any, float]]] = field(default_factory=dict)
+    rows_of_values: dict[str, list[tuple[int, Any, Any]]] = field(default_factory=dict)
 
 
 class RunContents:
@@ -131,7 +132,7 @@ class RunContents:
             elif field_name not in stream.scalars or name == "baseline":
                 stamp = doc.get("timestamps", {}).get(field_name, doc["time"])
                 values = stream.rows_of_values.setdefault(field_name, [])
-                values.append((row, value, _one_number(stamp)))
+                values.append((row, value, _numbers(stamp)))
         return row
 
     def _announcement(self, doc: Document) -> None:
@@ -165,10 +166,12 @@ class RunContents:
         known.rows = max(known.rows, reference.row + reference.rows)
 
 
-def _one_number(stamp: Any) -> float:
-    """Give the last of the timestamps of one value; NaN where there is none."""
+def _numbers(stamp: Any) -> Any:
+    """Give the timestamp of one value, or a list of them; NaN where there is none."""
     stamps = np.atleast_1d(np.asarray(stamp, dtype=float))
-    return float(stamps[-1]) if stamps.size else float("nan")
+    if stamps.size > 1:
+        return stamps.ravel().tolist()
+    return float(stamps[0]) if stamps.size else float("nan")
 
 
 def scalar_fields(descriptor: Mapping[str, Any]) -> list[str]:

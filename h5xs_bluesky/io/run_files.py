@@ -180,7 +180,8 @@ def _write_values(group: h5py.Group, stream: StreamContents) -> None:
             continue
         column = column_of([value for _, value, _ in rows])
         group[schema.DATA].create_dataset(name, data=column)
-        group[schema.TIMESTAMPS].create_dataset(name, data=[stamp for _, _, stamp in rows])
+        stamps = column_of([stamp for _, _, stamp in rows])
+        group[schema.TIMESTAMPS].create_dataset(name, data=stamps)
         if len(rows) != len(stream.rows):  # the field came with only some of the events
             group[schema.DATA][name].attrs[schema.EVENT_ROWS] = [row for row, _, _ in rows]
 

@@ -16,6 +16,7 @@ MISSING = "missing"
 SUPERSEDED = "superseded"
 TRANSMISSION = "transmission"
 CORMAP = "cormap"
+DISTANCE = "distance"
 EXPLICIT = "explicit"
 
 _MOST_CANDIDATES = 50
@@ -37,6 +38,9 @@ class SelectionOptions:
         Where curves are compared, in Å⁻¹; None for everywhere.
     trans_tolerance
         Largest relative deviation of a frame's monitor reading from the median; None for no limit.
+    max_distance
+        Largest distance of a frame from the reference; None for no limit. The distance is the mean
+        over the bins of Δ²/σ²(Δ), the reduced χ² of the difference: 1 for frames that agree.
 
     Raises
     ------
@@ -48,6 +52,7 @@ class SelectionOptions:
     significance: float = 0.01
     q_range: tuple[float, float] | None = None
     trans_tolerance: float | None = 0.1
+    max_distance: float | None = None
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -58,10 +63,10 @@ class SelectionOptions:
             )
         if self.q_range is not None and not self.q_range[0] < self.q_range[1]:
             raise ReductionError(f"expected a q_range that increases, found {self.q_range}")
-        if self.trans_tolerance is not None and not self.trans_tolerance > 0:
-            raise ReductionError(
-                f"expected a positive trans_tolerance, found {self.trans_tolerance}"
-            )
+        for name in ("trans_tolerance", "max_distance"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ReductionError(f"expected a positive {name}, found {value}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -77,14 +82,18 @@ class Selection:
         Probability of so long a run in a frame that agrees; NaN where not compared.
     longest_run : ndarray of int, shape (n,)
         Bins in a row with differences of one sign; 0 where not compared.
+    distance : ndarray, shape (n,)
+        Reduced χ² of the difference from the reference; NaN where not compared.
     reason : tuple of str
-        For each frame "", "missing", "superseded", "transmission", "cormap" or "explicit".
+        For each frame "", "missing", "superseded", "transmission", "cormap", "distance" or
+        "explicit".
     """
 
     kept: NDArray[np.bool_]
     reference: int
     p_value: NDArray[np.float64]
     longest_run: NDArray[np.int64]
+    distance: NDArray[np.float64]
     reason: tuple[str, ...]
 
 
@@ -105,7 +114,8 @@ def select_frames(
     candidates; among equals the earliest. All frames are compared with it by the longest run of
     one sign in the difference of the curves, each divided by its monitor reading where that is
     known (Franke et al., Nature Methods 12 (2015) 419; freesas). Probabilities are corrected for
-    the number of comparisons (Holm).
+    the number of comparisons (Holm). Where a largest distance is given, frames further from the
+    reference are rejected, too.
 
     The noise of the monitor shifts all bins of a curve together. Before two curves are compared,
     one is therefore scaled to the other by least squares, but by no more than three standard
@@ -138,6 +148,7 @@ def select_frames(
     reason = np.full(len(curves), KEPT, dtype=object)
     p_value = np.full(len(curves), np.nan)
     longest = np.zeros(len(curves), dtype=np.int64)
+    distance = np.full(len(curves), np.nan)
     reference = -1
     if explicit is not None:
         if explicit.shape != reason.shape:
@@ -157,13 +168,17 @@ def select_frames(
             reference = _reference(shapes, left, options.significance, slack)
             compared = left[left != reference]
             for frame in compared:
-                longest[frame], p_value[frame] = _agreement(shapes[frame], shapes[reference], slack)
+                found = _agreement(shapes[frame], shapes[reference], slack)
+                longest[frame], p_value[frame], distance[frame] = found
+            if options.max_distance is not None:
+                reason[compared[distance[compared] > options.max_distance]] = DISTANCE
             reason[compared[holm(p_value[compared], options.significance)]] = CORMAP
     return Selection(
         kept=np.asarray(reason == KEPT, dtype=bool),
         reference=reference,
         p_value=p_value,
         longest_run=longest,
+        distance=distance,
         reason=tuple(str(text) for text in reason),
     )
 
@@ -254,7 +269,7 @@ def _reference(
     agreeing = np.zeros(len(candidates), dtype=int)
     for i, first in enumerate(candidates):
         for j in range(i):
-            _, p = _agreement(shapes[first], shapes[candidates[j]], slack)
+            _, p, _ = _agreement(shapes[first], shapes[candidates[j]], slack)
             if np.isnan(p) or p > significance / pairs:
                 agreeing[i] += 1
                 agreeing[j] += 1
@@ -263,8 +278,10 @@ def _reference(
 
 def _agreement(
     first: NDArray[np.float64], second: NDArray[np.float64], slack: float
-) -> tuple[int, float]:
-    """Give the longest run of one sign and its probability; NaN if there is too little to compare.
+) -> tuple[int, float, float]:
+    """Give the longest run of one sign, its probability, and the reduced χ² of the difference.
+
+    The latter two are NaN if there is too little to compare.
 
     Bins without pixels, or in which neither frame counted anything, say nothing. The curves
     (2, bins) may differ by a factor of up to 1 ± slack.
@@ -274,10 +291,12 @@ def _agreement(
     usable = np.isfinite(first[0]) & np.isfinite(second[0]) & ((first[0] != 0) | (second[0] != 0))
     bins = int(usable.sum())
     if bins < _FEWEST_BINS:
-        return 0, np.nan
+        return 0, np.nan, np.nan
     (one, sigma_one), (other, sigma_other) = first[:, usable], second[:, usable]
     weight = 1 / (sigma_one**2 + sigma_other**2)
     scale = np.sum(weight * one * other) / np.sum(weight * one**2)
-    difference = other - np.clip(scale, 1 - slack, 1 + slack) * one
+    factor = np.clip(scale, 1 - slack, 1 + slack)
+    difference = other - factor * one
     longest = int(measure_longest(np.ascontiguousarray(difference)))
-    return longest, run_probability(bins, longest)
+    distance = float(np.mean(difference**2 / ((factor * sigma_one) ** 2 + sigma_other**2)))
+    return longest, run_probability(bins, longest), distance

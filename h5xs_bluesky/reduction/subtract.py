@@ -44,10 +44,6 @@ def subtract_background(
         If the curves differ in shape, a transmitted beam is not a positive number, or the
         factor is not finite.
     """
-    if sample.shape != buffer.shape or sample.ndim != 2 or len(sample) != 2:
-        raise ReductionError(
-            f"expected two curves (2, nq) on one q-grid, found {sample.shape} and {buffer.shape}"
-        )
     for name, value in (("sample", trans_sample), ("buffer", trans_buffer)):
         if not (np.isfinite(value) and value > 0):
             raise ReductionError(
@@ -58,6 +54,28 @@ def subtract_background(
         raise ReductionError(f"expected a finite sc_factor for the buffer, found {sc_factor}")
     factor = sc_factor * trans_sample / trans_buffer
     relative = (trans_sigma_sample / trans_sample) ** 2 + (trans_sigma_buffer / trans_buffer) ** 2
-    scaled = factor * buffer
-    sigma = np.sqrt(sample[1] ** 2 + scaled[1] ** 2 + scaled[0] ** 2 * relative)
-    return np.stack([sample[0] - scaled[0], sigma])
+    return subtract_scaled(
+        sample=sample, buffer=buffer, factor=factor, factor_sigma=factor * float(np.sqrt(relative))
+    )
+
+
+def subtract_scaled(
+    *,
+    sample: NDArray[np.float64],
+    buffer: NDArray[np.float64],
+    factor: float,
+    factor_sigma: float,
+) -> NDArray[np.float64]:
+    """Subtract a buffer's curve times a factor: I_s − f I_b, σ² = σ_s² + f² σ_b² + I_b² σ(f)².
+
+    Raises
+    ------
+    ReductionError
+        If the curves differ in shape.
+    """
+    if sample.shape != buffer.shape or sample.ndim != 2 or len(sample) != 2:
+        raise ReductionError(
+            f"expected two curves (2, nq) on one q-grid, found {sample.shape} and {buffer.shape}"
+        )
+    variance = sample[1] ** 2 + (factor * buffer[1]) ** 2 + (buffer[0] * factor_sigma) ** 2
+    return np.stack([sample[0] - factor * buffer[0], np.sqrt(variance)])

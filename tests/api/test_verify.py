@@ -10,9 +10,11 @@ import h5py
 import numpy as np
 import pytest
 from small_beamline import SAXS, run_documents, small_beamline, small_detector, small_frames
+from small_monitors import METADATA, add_readings, own_streams
 
 from h5xs_bluesky import h5xs, schema
 from h5xs_bluesky.api.verify import Verified, verify
+from h5xs_bluesky.config import ReductionOptions
 from h5xs_bluesky.errors import SampleNotFoundError
 from h5xs_bluesky.io.py4xs_files import detectors_to_json
 from h5xs_bluesky.reduction.similarity import SelectionOptions
@@ -107,6 +109,52 @@ def test_averages_of_an_earlier_reduction_are_verified_with_the_options_of_then_
     with h5py.File(experiment) as file:
         assert file["lysozyme/processed"].attrs["selected"].all()
     assert outcomes(experiment, "lysozyme") == {"lysozyme": "identical"}
+
+
+def test_limit_on_the_distance_is_noted(experiment: Path) -> None:
+    h5xs(experiment).average_d1s("lysozyme", filter_data=True, max_distance=2.0)
+    assert outcomes(experiment, "lysozyme") == {"lysozyme": "identical"}
+
+
+@pytest.mark.parametrize("sc_factor", [0.9, "auto", None])
+def test_several_buffers_and_their_factor_are_verified(play: Play, sc_factor: Any) -> None:
+    path = play(
+        run_documents(small_frames(3, seed=1, mean=20.0), sample_name="b1"),
+        run_documents(small_frames(2, seed=2, mean=20.0), sample_name="b2"),
+        run_documents(small_frames(3, seed=3, mean=60.0), sample_name="s"),
+        reduction=ReductionOptions(water_q_range=(0.1, 0.18)),
+    )
+    h5xs(path).subtract_buffer("s", sc_factor=sc_factor, buffer_list={"s": ["b1", "b2"]})
+    with h5py.File(path) as file:
+        assert file["s/reduction/subtracted"].attrs["buffer"] == "b1  b2"
+    assert set(outcomes(path).values()) == {"identical"}
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_average_that_the_water_peak_weighs_anew_is_verified(
+    experiment: Path, statistics: bool
+) -> None:
+    """The frames were selected while the monitor told the beam."""
+    dt = h5xs(experiment)
+    if not statistics:
+        dt.average_d1s("lysozyme", selection=[1, 1, 1, 0, 1, 1, 1, 0])
+    dt.set_trans("water", q_start=0.1, q_end=0.18)
+    assert set(outcomes(experiment).values()) == {"identical", "nothing"}
+    dt.set_trans("external", calc_water_peak=True)
+    assert set(outcomes(experiment).values()) == {"identical", "nothing"}
+
+
+def test_monitors_that_run_on_their_own_are_integrated_again(play: Play) -> None:
+    documents = run_documents(small_frames(4), monitors={}, exposure_time=0.5)
+    times = np.arange(99, 108, 0.05)
+    for number in (1, 2):
+        field = f"em{number}"
+        values = 1000.0 + number * times
+        documents = add_readings(documents, f"{field}_monitor", field, times=times, values=values)
+    path = play(documents, monitors=own_streams(), metadata=METADATA)
+    with h5py.File(path) as file:
+        assert np.isfinite(file["water/reduction/transmitted_sigma"][()]).all()
+    assert outcomes(path) == {"water": "identical"}
 
 
 def test_detectors_and_monitors_given_by_the_user_are_noted(experiment: Path) -> None:

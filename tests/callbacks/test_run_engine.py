@@ -17,12 +17,15 @@ import pytest
 from bluesky import RunEngine
 from bluesky.plans import count
 from bluesky.utils import RunEngineInterrupted
+from ophyd import Signal
 from small_beamline import SAXS, WAXS, small_beamline, small_frames
 from small_devices import Source
+from small_monitors import METADATA, own_streams
 
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
 from h5xs_bluesky.config import MetadataSource
 from h5xs_bluesky.errors import FramesNotSavedError
+from h5xs_bluesky.io.processed import read_processed
 
 
 def devices(frames: list[Any]) -> list[Source]:
@@ -285,3 +288,37 @@ def test_baseline_is_a_stream_of_its_own_and_may_name_the_buffer(
         assert file["protein/baseline/data/buffer_name"].asstr()[()].tolist() == ["water"] * 2
         assert file["protein"].attrs["buffer"] == "water"
         assert "subtracted" in file["protein/processed"]
+
+
+@pytest.mark.parametrize("interpolation", ["step", "linear"])
+def test_monitored_signals_are_integrated_over_the_exposures(
+    run_engine: RunEngine, tmp_path: Path, interpolation: Any
+) -> None:
+    """Signals of ophyd, in the streams of Bluesky's own monitor: three levels, a frame in each."""
+    beams = {name: Signal(name=name, value=0.0) for name in ("em1", "em2")}
+    cameras = devices(small_frames(3))[:2]
+
+    def read_at(level: float) -> None:
+        for signal, part in zip(beams.values(), (1.0, 0.5), strict=True):
+            signal.put(level * part, force=True)
+
+    def plan() -> Any:
+        for level in (100.0, 300.0, 200.0):
+            read_at(level)
+            yield from bps.sleep(0.15)
+            yield from bps.trigger_and_read(cameras)
+            yield from bps.sleep(0.02)
+            read_at(level)
+
+    monitors = own_streams(stamped="end", interpolation=interpolation, max_gap_s=10.0)
+    live = LiveReduction(small_beamline(monitors=monitors, metadata=METADATA), tmp_path)
+    run_engine.subscribe(live)
+    whole = bpp.monitor_during_wrapper(bpp.run_wrapper(plan()), list(beams.values()))
+    run_engine(whole, sample_name="water", exposure_time=0.1)
+    assert live.wait(30)
+    live.close()
+    with h5py.File(tmp_path / "experiment.h5") as file:
+        found = read_processed(file["water"])
+    assert found.incident == pytest.approx([100.0, 300.0, 200.0], rel=1e-6)
+    assert found.transmitted == pytest.approx([50.0, 150.0, 100.0], rel=1e-6)
+    assert found.average is not None

@@ -190,6 +190,103 @@ def test_mistake_is_told_with_its_place(
     assert "\n" not in message.rstrip(), "one line"
 
 
+ASYNCHRONOUS = """
+[monitors.asynchronous]
+incident_stream = "em1_monitor"
+transmitted_stream = "em2_monitor"
+stamped = "end"
+trigger = "motor"
+dead_time_s = 0.01
+interpolation = "step"
+extend = true
+max_gap_s = 2
+synchronise = "frames"
+offset_s = -133.8
+
+[metadata]"""
+
+
+def test_monitors_of_their_own_are_read(toml: Callable[..., Path]) -> None:
+    monitors = Beamline.from_toml(toml(("[metadata]", ASYNCHRONOUS))).monitors
+    assert monitors is not None
+    own = monitors.asynchronous
+    assert own is not None
+    assert monitors.streams == {"incident": "em1_monitor", "transmitted": "em2_monitor"}
+    assert monitors.with_frames == {}
+    assert (own.stamped, own.trigger, own.interpolation) == ("end", "motor", "step")
+    assert (own.dead_time_s, own.max_gap_s, own.offset_s) == (0.01, 2.0, -133.8)
+    assert (own.extend, own.synchronise) == (True, "frames")
+    one = ASYNCHRONOUS.replace('incident_stream = "em1_monitor"\n', "")
+    monitors = Beamline.from_toml(toml(("[metadata]", one))).monitors
+    assert monitors is not None
+    assert monitors.with_frames == {"incident": "em1"}
+
+
+def test_water_peak_and_buffer_are_read(toml: Callable[..., Path]) -> None:
+    text = (
+        'polarization = 0.99\ntrans = "water"\nwater_q_range = [1.8, 2.2]\n'
+        'water_background = [1.0, 1.2]\nsc_factor = "auto"'
+    )
+    beamline = Beamline.from_toml(toml(("polarization = 0.99", text)))
+    peak = beamline.reduction.water_peak
+    assert (peak.q_range, peak.background) == ((1.8, 2.2), (1.0, 1.2))
+    assert beamline.reduction.sc_factor == "auto"
+    assert beamline.normalizes
+    one = Beamline.from_toml(toml(("polarization = 0.99", "sc_factor = 2"))).reduction
+    assert one.sc_factor == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (('stamped = "end"\n', ""), ["monitors.asynchronous.stamped", "a text, found nothing"]),
+        (('"end"', '"middle"'), ["monitors.asynchronous.stamped", "'start'", "'middle'"]),
+        (('"step"', '"cubic"'), ["interpolation", "'linear'"]),
+        (('"frames"', '"clock"'), ["synchronise", "'transmitted'"]),
+        (("max_gap_s = 2", "max_gap_s = 0"), ["monitors.asynchronous", "positive max_gap_s"]),
+        (("dead_time_s = 0.01", "dead_time_s = -1"), ["no negative dead_time_s"]),
+        (("extend = true", "extend = 1"), ["extend", "true or false"]),
+        (('incident_stream = "em1_monitor"\ntransmitted_stream = "em2_monitor"\n', ""),
+         ["incident_stream or a transmitted_stream", "neither"]),
+        (("extend = true", "extnd = true"), ["extnd", "'extend'"]),
+    ],
+)  # fmt: skip
+def test_mistake_in_monitors_of_their_own_is_told(
+    toml: Callable[..., Path], change: tuple[str, str], words: list[str]
+) -> None:
+    assert change[0] in ASYNCHRONOUS
+    path = toml(("[metadata]", ASYNCHRONOUS.replace(*change)))
+    with pytest.raises(ConfigurationError) as error:
+        Beamline.from_toml(path)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_stream_without_its_field_is_told(toml: Callable[..., Path]) -> None:
+    path = toml(("[metadata]", ASYNCHRONOUS), ('incident = "em1"\n', ""))
+    with pytest.raises(ConfigurationError, match="field of the incident monitor beside"):
+        Beamline.from_toml(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('trans = "waxs"', ["reduction.trans", "'water'"]),
+        ("water_q_range = [2.2, 1.8]", ["reduction", "increases"]),
+        ("water_background = [1]", ["water_background", "2 numbers"]),
+        ("sc_factor = -1", ["reduction", "positive sc_factor"]),
+        ('sc_factor = "best"', ["reduction", "'auto'"]),
+    ],
+)
+def test_mistake_about_the_water_peak_is_told(
+    toml: Callable[..., Path], text: str, words: list[str]
+) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        Beamline.from_toml(toml(("polarization = 0.99", text)))
+    for word in words:
+        assert word in str(error.value)
+
+
 def test_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"gone\.toml: cannot be read"):
         Beamline.from_toml(tmp_path / "gone.toml")

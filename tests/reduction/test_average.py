@@ -10,7 +10,7 @@ from strategies import accumulators
 
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.accumulators import Accumulators
-from h5xs_bluesky.reduction.average import average_frames
+from h5xs_bluesky.reduction.average import Average, average_frames, unite_averages
 from h5xs_bluesky.reduction.geometry import Geometry
 from h5xs_bluesky.reduction.merge import default_scales, merge_detectors
 from h5xs_bluesky.reduction.subtract import subtract_background
@@ -112,6 +112,33 @@ def test_beam_weighs_frames_that_lost_different_pixels() -> None:
         frames, kept=np.ones(2, bool), trans=np.full(2, np.nan), relative_uncertainty=0.0
     )
     assert equal.accumulators.intensity() == pytest.approx(np.full(4, 125 / 3)), "unweighted"
+
+
+@given(accumulators(least=3), st.integers(1, 2), st.randoms())
+def test_averages_united_are_the_average_of_all_frames(
+    frames: Accumulators, first: int, random: Any
+) -> None:
+    trans = np.array([random.uniform(0.5, 2.0) for _ in frames.count])
+
+    def averaged(part: slice) -> Average:
+        kept = np.ones(len(trans[part]), bool)
+        return average_frames(frames[part], kept=kept, trans=trans[part], relative_uncertainty=0.01)
+
+    united = unite_averages([averaged(slice(first)), averaged(slice(first, None))])
+    at_once = averaged(slice(None))
+    assert np.allclose(united.accumulators.to_array()[:3], at_once.accumulators.to_array()[:3])
+    assert united.trans == pytest.approx(at_once.trans)
+    assert united.trans_sigma == pytest.approx(at_once.trans_sigma)
+
+
+def test_normalised_average_carries_the_beam_s_uncertainty() -> None:
+    frames = stacked([constant(100, 2.0)] * 4)
+    average = average_frames(
+        frames, kept=np.ones(4, bool), trans=np.full(4, 10.0), relative_uncertainty=0.02
+    )
+    intensity, sigma = average.normalized()
+    assert intensity == pytest.approx(np.full(4, 5.0))
+    assert sigma == pytest.approx(np.full(4, 5.0 * np.hypot(1 / 20, 0.01)))
 
 
 def test_average_without_monitor_weighs_frames_equally() -> None:

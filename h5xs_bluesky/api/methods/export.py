@@ -149,7 +149,8 @@ class ExportMethods(Experiment):
     ) -> list[Path]:
         """Write what belongs to each frame as ``<sample>_monitors.csv``.
 
-        Columns: frame, time, incident and transmitted beam, whether it is averaged, and why not.
+        Columns: frame, time, incident and transmitted beam and transmission, each with its σ,
+        whether the frame is averaged, and why not.
 
         Parameters
         ----------
@@ -180,7 +181,12 @@ class ExportMethods(Experiment):
                     frames=len(reduced.superseded),
                     roots=self._source.roots,
                 )
-                write_monitors(file, reduced, times_s=times_s)
+                write_monitors(
+                    file,
+                    reduced,
+                    times_s=times_s,
+                    relative_uncertainty=self._memory.beamline.monitor_uncertainty,
+                )
                 written.append(file)
         return written
 

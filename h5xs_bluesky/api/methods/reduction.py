@@ -9,7 +9,6 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.api.averaging import average_samples
 from h5xs_bluesky.api.experiment import Experiment
 from h5xs_bluesky.api.reduce_offline import executor_or_threads, reduce_sample
-from h5xs_bluesky.api.settings import read_beamline
 from h5xs_bluesky.api.stored import from_reduced
 from h5xs_bluesky.errors import RefusedError
 from h5xs_bluesky.reduction.detector import Detector
@@ -55,7 +54,7 @@ class ReductionMethods(Experiment):
             raise RefusedError(f"{self.fn}: opened with have_raw_data=False: nothing to reduce")
         memory = self._memory
         with self._source.reading() as file, executor_or_threads(executor) as pool:
-            memory.beamline = read_beamline(file, *self._given)
+            memory.beamline = self._read_beamline(file)
             if detectors is not None:
                 memory.beamline = memory.beamline.with_detectors(detectors, self.qgrid)
             integrators = memory.beamline.integrators()
@@ -77,8 +76,13 @@ class ReductionMethods(Experiment):
         `load_data` has done so; this makes ``"merged"`` anew from the detectors' sums.
         """
         for name, reduced in self._memory.reduced.items():
-            merged = from_reduced(reduced, name, qgrid=self.qgrid).curves[schema.MERGED]
-            self.d1s[name][schema.MERGED] = merged
+            stored = from_reduced(
+                reduced,
+                name,
+                qgrid=self.qgrid,
+                relative_uncertainty=self._memory.beamline.monitor_uncertainty,
+            )
+            self.d1s[name][schema.MERGED] = stored.curves[schema.MERGED]
 
     def average_d1s(
         self,
@@ -86,6 +90,7 @@ class ReductionMethods(Experiment):
         update_only: bool = False,
         selection: ArrayLike | None = None,
         filter_data: bool = False,
+        max_distance: float | None = None,
     ) -> None:
         """Average the frames of samples that agree, and subtract the buffers.
 
@@ -103,6 +108,11 @@ class ReductionMethods(Experiment):
             For each frame whether it is averaged.
         filter_data
             Let the similarity analysis select, whatever was selected before.
+        max_distance
+            With it the similarity analysis selects, and also rejects frames further than this from
+            the reference: the distance is the reduced χ² of the difference, about 1 for frames
+            that agree. It is a limit of one's own and not a probability, as py4xs' distance is
+            one; the configuration's ``max_distance`` by default.
 
         Raises
         ------
@@ -116,9 +126,10 @@ class ReductionMethods(Experiment):
                 self._source.chosen(samples),
                 everything=everything,
                 selection=selection,
-                filter_data=filter_data,
+                filter_data=filter_data or max_distance is not None,
                 update_only=update_only,
                 required=samples is not None,
+                max_distance=max_distance,
             )
             for name in sorted(changed):
                 self._save_at_once(name)

@@ -1,0 +1,268 @@
+"""Buffers: which belong to which samples, and their subtraction."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from small_beamline import run_documents, small_frames
+
+from h5xs_bluesky import Data1d, h5xs
+from h5xs_bluesky.config import ReductionOptions
+from h5xs_bluesky.errors import ReductionError, SampleNotFoundError
+from h5xs_bluesky.io.processed import read_processed
+
+Play = Callable[..., Path]
+PEAK = (0.1, 0.18)  # where the small beamline has bins
+
+
+@pytest.fixture
+def series(play: Play) -> Path:
+    """Two buffers of different lengths and beams, and two samples, none of them with a buffer."""
+    beams = ({"em1": 1000.0, "em2": 800.0}, {"em1": 1000.0, "em2": 600.0})
+    return play(
+        run_documents(small_frames(4, seed=1, mean=20.0), sample_name="buf 1", monitors=beams[0]),
+        run_documents(small_frames(2, seed=2, mean=15.0), sample_name="buf 2", monitors=beams[1]),
+        run_documents(small_frames(3, seed=3, mean=60.0), sample_name="one"),
+        run_documents(small_frames(3, seed=4, mean=70.0), sample_name="two"),
+    )
+
+
+def data(dt: h5xs, sample: str, group: str) -> Data1d:
+    dt.load_d1s(sample)
+    return dt.get_d1(sample, group)
+
+
+def test_assigned_buffer_is_kept_and_subtracted(series: Path) -> None:
+    dt = h5xs(series)
+    dt.assign_buffer({"one": "buf 1"})
+    with pytest.raises(ReductionError, match="'subtracted'"):
+        dt.get_d1("one", "subtracted")
+    dt.subtract_buffer()
+    again = h5xs(series)
+    sample, buffer = data(again, "one", "averaged"), data(again, "buf 1", "averaged")
+    subtracted = data(again, "one", "subtracted")
+    expected = sample.data - sample.trans / buffer.trans * buffer.data
+    assert np.allclose(subtracted.data, expected, equal_nan=True)
+    with h5py.File(series) as file:
+        assert file["one"].attrs["buffer"] == "buf 1"
+        assert "buffer" not in file["two"].attrs
+
+
+def test_several_buffers_are_averaged_frame_by_frame(series: Path) -> None:
+    """A buffer of four frames counts more than one of two, and each by its beam."""
+    dt = h5xs(series)
+    dt.subtract_buffer("one", buffer_list={"one": ["buf 1", "buf 2"]})
+    sums = []
+    with h5py.File(series) as file:
+        for name in ("buf 1", "buf 2"):
+            found = read_processed(file[name])
+            merged = found.merged
+            sums += [merged.signal.sum(axis=0)]
+            sums += [(merged.normalization * found.trans[:, None]).sum(axis=0)]
+        stored = read_processed(file["one"])
+        assert file["one"].attrs["buffer"] == "buf 1  buf 2"
+    with np.errstate(invalid="ignore"):  # bins without pixels
+        per_beam = (sums[0] + sums[2]) / (sums[1] + sums[3])
+    sample = dt.get_d1("one", "averaged")
+    expected = sample.data - sample.trans * per_beam
+    assert np.allclose(dt.get_d1("one", "subtracted").data, expected, rtol=1e-12, equal_nan=True)
+    assert stored.subtraction is not None
+    assert stored.subtraction.buffer == "buf 1  buf 2"
+
+
+def test_several_buffers_of_the_start_document_are_subtracted_live(play: Play) -> None:
+    """Measured before, between and after the sample; offline gives the same bits."""
+    runs = [
+        run_documents(small_frames(3, seed=1), sample_name="b1"),
+        run_documents(small_frames(3, seed=2, mean=90.0), sample_name="s", buffer=["b1", "b2"]),
+        run_documents(small_frames(2, seed=3), sample_name="b2"),
+    ]
+    path = play(*runs)
+    with h5py.File(path) as file:
+        live = read_processed(file["s"]).subtraction
+    assert live is not None
+    assert live.buffer == "b1  b2"
+    dt = h5xs(path)
+    dt.subtract_buffer("s")
+    with h5py.File(path) as file:
+        offline = read_processed(file["s"]).subtraction
+    assert offline is not None
+    assert np.array_equal(offline.curve, live.curve, equal_nan=True)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2])
+def test_factor_scales_the_buffer_and_is_stored(series: Path, factor: float) -> None:
+    dt = h5xs(series)
+    dt.assign_buffer({"one": "buf 1"})
+    dt.subtract_buffer("one", sc_factor=factor)
+    sample, buffer = dt.get_d1("one", "averaged"), data(dt, "buf 1", "averaged")
+    expected = sample.data - factor * buffer.data
+    assert np.allclose(data(dt, "one", "subtracted").data, expected, equal_nan=True)
+    again = h5xs(series)
+    again.average_d1s("one", selection=[True, True, False])
+    assert again.attrs["one"]["sc_factor"] == factor, "kept by a new average"
+    again.load_data()
+    again.subtract_buffer("one", sc_factor=-1)
+    assert again.attrs["one"]["sc_factor"] == factor, "and asked for"
+    again.subtract_buffer("one")
+    assert again.attrs["one"]["sc_factor"] == 1.0, "until another is"
+
+
+def test_automatic_factor_lets_the_water_peak_vanish(play: Play) -> None:
+    path = play(
+        run_documents(small_frames(4, seed=1, mean=20.0), sample_name="buffer"),
+        run_documents(small_frames(3, seed=3, mean=60.0), sample_name="one", buffer="buffer"),
+        reduction=ReductionOptions(water_q_range=PEAK),
+    )
+    dt = h5xs(path)
+    dt.subtract_buffer("one", sc_factor="auto")
+    found = dt.attrs["one"]["sc_factor"]
+    assert found == pytest.approx(3, rel=0.05)
+    subtracted = dt.get_d1("one", "subtracted")
+    inside = (subtracted.qgrid > PEAK[0]) & (subtracted.qgrid < PEAK[1])
+    assert subtracted.data[inside].sum() == pytest.approx(0, abs=1e-9)
+    dt.average_d1s("one", selection=[True, True, False])
+    assert dt.attrs["one"]["sc_factor"] != found, "it is found again for another average"
+    number = dt.attrs["one"]["sc_factor"]
+    dt.subtract_buffer("one", sc_factor=-1)
+    dt.average_d1s("one", selection=[True, True, True])
+    assert dt.attrs["one"]["sc_factor"] == number, "the stored number stays"
+
+
+def test_configured_automatic_factor_is_the_same_live_and_offline(play: Play) -> None:
+    path = play(
+        run_documents(small_frames(4, seed=1, mean=20.0), sample_name="buffer"),
+        run_documents(small_frames(3, seed=3, mean=60.0), sample_name="one", buffer="buffer"),
+        reduction=ReductionOptions(water_q_range=PEAK, sc_factor="auto"),
+    )
+    with h5py.File(path) as file:
+        live = read_processed(file["one"]).subtraction
+    assert live is not None
+    assert live.automatic
+    dt = h5xs(path)
+    dt.load_data()
+    dt.average_d1s()
+    with h5py.File(path) as file:
+        offline = read_processed(file["one"]).subtraction
+    assert offline is not None
+    assert np.array_equal(offline.curve, live.curve, equal_nan=True)
+    assert offline.sc_factor == live.sc_factor
+
+
+def test_later_average_of_a_buffer_is_subtracted_anew(series: Path) -> None:
+    dt = h5xs(series)
+    dt.subtract_buffer("one", sc_factor=0.9, buffer_list={"one": ["buf 1", "buf 2"]})
+    before = data(dt, "one", "subtracted").data
+    dt.average_d1s("buf 2", selection=[True, False])
+    after = data(dt, "one", "subtracted").data
+    assert not np.allclose(before, after, equal_nan=True)
+    assert dt.attrs["one"]["sc_factor"] == 0.9
+
+
+def test_other_buffer_wins_over_the_one_of_an_earlier_subtraction(series: Path) -> None:
+    h5xs(series).subtract_buffer("one", buffer_list={"one": "buf 1"})
+    h5xs(series).assign_buffer({"one": "buf 2"})
+    dt = h5xs(series)
+    dt.average_d1s("one", selection=[True, True, False])
+    with h5py.File(series) as file:
+        found = read_processed(file["one"]).subtraction
+    assert found is not None
+    assert found.buffer == "buf 2"
+
+
+def test_empty_list_takes_the_buffer_away(series: Path) -> None:
+    dt = h5xs(series)
+    dt.assign_buffer({"one": "buf 1", "two": "buf 1"})
+    dt.assign_buffer({"one": []})
+    with h5py.File(series) as file:
+        assert "buffer" not in file["one"].attrs
+        assert file["two"].attrs["buffer"] == "buf 1"
+    with pytest.raises(ReductionError, match=r"one: expected a buffer, found none.*\['two'\]"):
+        dt.subtract_buffer("one")
+
+
+def test_update_only_leaves_what_is_subtracted(series: Path) -> None:
+    dt = h5xs(series)
+    dt.subtract_buffer("one", sc_factor=0.5, buffer_list={"one": "buf 1", "two": "buf 1"})
+    dt.subtract_buffer(update_only=True, sc_factor=2.0)
+    assert dt.attrs["one"]["sc_factor"] == 0.5
+    assert dt.attrs["two"]["sc_factor"] == 2.0
+
+
+def test_read_only_object_subtracts_in_memory(
+    series: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = (series.parent / "one" / "run.h5").read_bytes()
+    dt = h5xs(series, read_only=True)
+    dt.subtract_buffer("one", buffer_list={"one": "buf 1"})
+    assert np.isfinite(dt.get_d1("one", "subtracted").data).any()
+    assert dt.buffer_list == {"one": ["buf 1"]}
+    assert (series.parent / "one" / "run.h5").read_bytes() == before
+    assert any("read-only" in text for text in caplog.messages)
+
+
+def test_file_of_the_ancestor_keeps_its_buffers_in_memory(
+    tmp_path: Path, series: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    packed = tmp_path / "packed.h5"
+    with h5py.File(series) as old, h5py.File(packed, "w") as new:
+        for key, value in old.attrs.items():
+            new.attrs[key] = value
+        for name in old:
+            group = new.create_group(name)
+            for key, value in old[name].attrs.items():
+                group.attrs[key] = value
+            for member in old[name]:
+                old.copy(old[name][member], group, name=member, expand_external=True)
+    with caplog.at_level(logging.WARNING):
+        dt = h5xs(packed)
+        dt.subtract_buffer("one", buffer_list={"one": ["buf 1", "buf 2"]})
+    assert any("stay in memory" in text for text in caplog.messages)
+    assert np.isfinite(dt.get_d1("one", "subtracted").data).any()
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [
+        ({"three": "buf 1"}, SampleNotFoundError, "'three'"),
+        ({"one": "buf 3"}, SampleNotFoundError, "'buf 3'"),
+        ({"one": ["buf 1", "one"]}, ReductionError, "one: expected another sample"),
+    ],
+)
+def test_impossible_assignment_is_refused_and_nothing_is_assigned(
+    series: Path, given: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    dt = h5xs(series)
+    with pytest.raises(error, match=said):
+        dt.assign_buffer({"two": "buf 1", **given})
+    assert dt.buffer_list == {}
+
+
+@pytest.mark.parametrize("factor", [0, float("nan"), "automatic", True])
+def test_impossible_factor_is_refused(series: Path, factor: Any) -> None:
+    with pytest.raises(ReductionError, match="positive sc_factor"):
+        h5xs(series).subtract_buffer("one", sc_factor=factor)
+
+
+def test_what_is_missing_is_named(series: Path, play: Play) -> None:
+    dt = h5xs(series)
+    with pytest.raises(SampleNotFoundError, match="'three'"):
+        dt.subtract_buffer("three")
+    dt.assign_buffer({"one": "buf 1"})
+    with pytest.raises(ReductionError, match="one: expected a stored sc_factor"):
+        dt.subtract_buffer("one", sc_factor=-1)
+    with pytest.raises(ReductionError, match=r"one: .*water peak, from 1\.85"):
+        dt.subtract_buffer("one", sc_factor="auto")
+    play(run_documents([], sample_name="nothing"))
+    dt.assign_buffer({"two": "nothing"})
+    with pytest.raises(ReductionError, match="two: expected an average of its buffer 'nothing'"):
+        dt.subtract_buffer("two")
+    dt.assign_buffer({"nothing": "buf 1"})
+    with pytest.raises(ReductionError, match="nothing: expected an average, found no curves"):
+        dt.subtract_buffer("nothing")
+    dt.subtract_buffer()
+    assert np.isfinite(dt.get_d1("one", "subtracted").data).any(), "of all, those that can be"
