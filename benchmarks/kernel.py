@@ -165,7 +165,7 @@ def _pyfai(detector: Detector, method: tuple[str, str, str], each: Frames, **how
 
     def call() -> object:
         return integrator.integrate1d(
-            next(each), BINS, mask=mask, unit="q_A^-1", radial_range=(0.01, 0.7),
+            next(each), BINS, mask=mask, unit="q_A^-1", radial_range=(0.01, 1.04),
             method=method, **options,
         )  # fmt: skip
 

@@ -56,10 +56,10 @@ def pixels_of(detector: Detector, *, splitting: str = "no", dark: bool = False) 
 
 
 def grid(bins: int = BINS) -> QGrid:
-    """Make bins of two widths: fine ones up to 0.1 1/Å, coarse ones beyond."""
+    """Make bins of two widths: fine ones up to 0.2 1/Å, coarse ones up to the corners."""
     fine = bins // 2
     edges = np.concatenate(
-        [np.linspace(0.01, 0.1, fine + 1), np.linspace(0.1, 0.7, bins - fine + 1)[1:]]
+        [np.linspace(0.01, 0.2, fine + 1), np.linspace(0.2, 1.04, bins - fine + 1)[1:]]
     )
     return QGrid.from_edges(edges)
 
