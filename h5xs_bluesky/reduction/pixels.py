@@ -73,12 +73,12 @@ class Pixels:
         splitting
             ``"no"``, or ``"bbox"`` by bounding boxes.
         """
-        geometry = detector.geometry
+        geometry, positions = detector.geometry, detector.geometry.positions()
         normalization = np.full(geometry.shape, detector.fix_scale, dtype=float)
         if solid_angle:
-            normalization *= geometry.solid_angle_map()
+            normalization *= positions.solid_angle_map()
         if polarization is not None:
-            normalization *= geometry.polarization_map(polarization)
+            normalization *= positions.polarization_map(polarization)
         mask = detector.mask
         if detector.flat is not None:
             unusable = ~(np.isfinite(detector.flat) & (detector.flat > 0))
@@ -88,7 +88,7 @@ class Pixels:
             if array is not None:
                 mask = mask | ~np.isfinite(array)
         return cls(
-            q=geometry.q_map(),
+            q=positions.q_map(),
             normalization=normalization,
             mask=mask,
             saturation=detector.saturation,
