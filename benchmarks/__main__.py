@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import files, kernel
+from benchmarks import files, kernel, memory
 from benchmarks.timing import Figure
 
 
@@ -23,19 +23,19 @@ def main() -> None:
     if arguments.tiny:
         figures = kernel.measure(runs=3, budget_s=0.1)
         figures += files.measure(count=4, runs=3, budget_s=0.1)
-        figures.append(files.memory(few=2, many=4))
+        figures.append(memory.measure(few=2, many=4, runs=1))
     elif arguments.quick:
-        figures = kernel.measure(runs=60, budget_s=12.0)
-        figures += files.measure(count=100, runs=5, budget_s=5.0)
-        figures.append(files.memory())
+        figures = kernel.measure(runs=40, budget_s=10.0)
+        figures += files.measure(count=800, runs=5, budget_s=8.0)
+        figures.append(memory.measure(runs=1))
     else:
         figures = kernel.measure(runs=400, budget_s=90.0)
-        figures += files.measure(count=500, runs=12, budget_s=60.0)
-        figures.append(files.memory())
+        figures += files.measure(count=2000, runs=12, budget_s=120.0)
+        figures.append(memory.measure())
     _show(figures)
     if arguments.json:
-        found = {figure.key: figure.to_mapping() for figure in figures}
-        arguments.json.write_text(json.dumps({"machine": _machine(), **found}, indent=1) + "\n")
+        found = {figure.key: {**figure.to_mapping(), "machine": _machine()} for figure in figures}
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 def _machine() -> dict[str, str]:
