@@ -25,8 +25,8 @@ def main() -> None:
         figures += files.measure(count=4, runs=3, budget_s=0.1)
         figures.append(memory.measure(few=2, many=4, runs=1))
     elif arguments.quick:
-        figures = kernel.measure(runs=40, budget_s=10.0)
-        figures += files.measure(count=800, runs=5, budget_s=8.0)
+        figures = kernel.measure(runs=40, budget_s=6.0)
+        figures += files.measure(count=800, runs=5, budget_s=6.0)
         figures.append(memory.measure(runs=1))
     else:
         figures = kernel.measure(runs=400, budget_s=90.0)

@@ -17,7 +17,7 @@ from benchmarks.timing import Figure, taking_turns
 from h5xs_bluesky import h5xs, schema
 from h5xs_bluesky.io.frames import open_frames, read_frame
 
-_ANCESTORS_FRAMES = 16
+_ANCESTORS_FRAMES = 8
 
 
 def measure(*, count: int, runs: int, budget_s: float) -> list[Figure]:

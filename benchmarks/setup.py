@@ -70,12 +70,18 @@ def grid(bins: int = BINS) -> QGrid:
 
 
 def frames(count: int, *, shape: tuple[int, int] = SHAPE, dtype: str = "i4") -> NDArray[Any]:
-    """Make frames (count, H, W) of Poisson counts that fall with the radius."""
+    """Make frames (count, H, W) of Poisson counts that fall with the radius.
+
+    Each fourth is drawn; those between are mirrored, which takes less time.
+    """
     rng = np.random.default_rng(0)
     row, column = np.indices(shape)
     radius = np.hypot(row / shape[0] - 0.5, column / shape[1] - 0.5)
-    mean = COUNTS * np.exp(-4 * radius)
+    mean = np.exp(-4 * radius)
+    mean *= COUNTS / mean.mean()
     made = np.empty((count, *shape), dtype)
     for number in range(count):
-        made[number] = rng.poisson(mean * COUNTS / mean.mean())
+        if number % 4 == 0:
+            drawn = rng.poisson(mean)
+        made[number] = drawn[:: (1, -1)[number % 2], :: (1, -1)[number // 2 % 2]]
     return made
