@@ -196,6 +196,7 @@ class Beamline:
                 ),
                 self.qgrid,
                 self.reduction.method,
+                engine=self.reduction.engine,
             )
             for detector in self.detectors
         }

@@ -10,14 +10,13 @@ from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.cells import Bins
 from h5xs_bluesky.reduction.dezinger import BinMedians, zingers
-from h5xs_bluesky.reduction.method import Method
+from h5xs_bluesky.reduction.method import ENGINES, Method
 from h5xs_bluesky.reduction.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.splitting import split_pixels
 
 logger = logging.getLogger(__name__)
 
-ENGINES = ("compiled", "numpy", "pyfai")
 _StaticSums = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 

@@ -414,6 +414,7 @@ def test_geometry_may_be_given_in_several_ways(
         (("low_q = [0.02, 0.05]", "low_q = [0.2]"), ["integrals.low_q", "2 numbers"]),
         (("low_q = ", "q = "), ["[integrals]", "'q'"]),
         (("low_q = ", '"a b" = '), ["[integrals]", "'a b'"]),
+        (("polarization = 0.99", 'engine = "gpu"'), ["reduction.engine", "'compiled'"]),
     ],
 )
 def test_mistake_in_geometry_mask_or_method_is_told_with_its_place(
