@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -50,7 +51,7 @@ class LiveReduction:
         The experiment folder; by default the one in the configuration, which may be a template
         over the start document.
     workers
-        Threads that reduce, and as many that compress.
+        Threads that reduce, and as many that compress; by default one for each processor.
     pause
         Called instead of failing the plan when memory stays full and the configuration says
         ``when_full = "pause"``; for example ``RE.request_pause``.
@@ -76,7 +77,7 @@ class LiveReduction:
         beamline: Beamline,
         folder: str | Path | None = None,
         *,
-        workers: int = 2,
+        workers: int | None = None,
         pause: Callable[[], object] | None = None,
     ) -> None:
         output = beamline.output
@@ -85,6 +86,7 @@ class LiveReduction:
                 'when_full = "pause" needs a function that pauses the plan: '
                 "LiveReduction(..., pause=RE.request_pause)"
             )
+        workers = workers or max(2, len(os.sched_getaffinity(0)))
         self.folder = None if folder is None else Path(folder)
         self._max_block_s = output.max_block_s
         self._pause = pause if output.when_full == "pause" else None
@@ -149,12 +151,15 @@ class LiveReduction:
         Returns
         -------
         dict
-            ``received``, ``acknowledged``, ``reduced``, ``failed``, ``lost``, ``missing`` and
-            ``queue`` in frames; ``last_error``, "" where there was none; ``runs`` the same with
-            more.
+            ``received``, ``acknowledged``, ``reduced``, ``failed``, ``lost``, ``missing``,
+            ``queue`` and ``behind`` (acknowledged, waiting for the reduction) in frames;
+            ``last_error``, "" where there was none; ``runs`` the same with more.
         """
         runs = [run.to_mapping() for run in list(self._runs.values())]
-        counters = ("received", "acknowledged", "reduced", "failed", "lost", "missing", "queue")
+        counters = (
+            *("received", "acknowledged", "reduced", "failed", "lost", "missing"),
+            *("queue", "behind"),
+        )
         totals: dict[str, Any] = {key: sum(run[key] for run in runs) for key in counters}
         errors = [run["last_error"] for run in runs if run["last_error"]]
         return {**totals, "last_error": errors[-1] if errors else "", "runs": runs}

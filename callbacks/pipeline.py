@@ -104,7 +104,7 @@ class Pipeline:
         self._room = room
         self._subscribers = subscribers
         self._runs: dict[str, _Run] = {}
-        self._reducer = Reducer(workers=workers)
+        self._reducer = Reducer(workers=workers, room=room)
         self._external = ExternalReader(patience_s=beamline.output.max_wait_s, room=room)
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="h5xs-writer", daemon=True)
@@ -291,7 +291,14 @@ class Pipeline:
 
     def _reduce(self, run: _Run, parts: list[Part]) -> None:
         counts = [(part.frames, part.size) for part in parts]
-        self._reducer.reduce(run.reducer, joined(parts), partial(self._leave, run.status, counts))
+        frames = sum(part.frames for part in parts)
+
+        def done() -> None:
+            run.status.count(behind=-frames)
+            self._leave(run.status, counts)
+
+        run.status.count(behind=frames)
+        self._reducer.reduce(run.reducer, joined(parts), done)
 
     def _stop(self, run: _Run, doc: Document, size: int) -> None:
         run.stop_size = size

@@ -51,6 +51,11 @@ class Room:
         with self._changed:
             return self._changed.wait_for(lambda: self._documents == 0, timeout_s)
 
+    def wait_calm(self, timeout_s: float) -> None:
+        """Wait until a quarter is free, so that whoever frees room is not held up by the caller."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.size <= 0.75 * self._most, timeout_s)
+
     @property
     def half_full(self) -> bool:
         """Whether frames that are safe on disk should leave memory."""

@@ -120,9 +120,7 @@ class Entries:
             return self.static
         return self.sums_without(self.pixel[entries], self.bin[entries])
 
-    def sums_without(
-        self, pixels: NDArray[np.uint32], affected: NDArray[np.uint32]
-    ) -> WeightSums:
+    def sums_without(self, pixels: NDArray[np.uint32], affected: NDArray[np.uint32]) -> WeightSums:
         """Make the sums anew without some pixels: to the bit what a mask over them would give.
 
         Frames often lack the same pixels one after the other: the last answer is remembered.

@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from small_beamline import (
 
 from h5xs_bluesky.callbacks import live_reduction
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
+from h5xs_bluesky.callbacks.room import Room
 from h5xs_bluesky.config import Monitors, Output
 from h5xs_bluesky.errors import FramesNotSavedError
 from h5xs_bluesky.io.journal import FrameReference, read_journal
@@ -440,6 +442,74 @@ def test_frames_are_read_back_from_disk_when_memory_is_short(tmp_path: Path) -> 
         for name in ("_SAXS", "_WAXS", "merged", "averaged"):
             curves = [file[f"water/processed/{name}"][()] for file in (first, second)]
             assert np.array_equal(*curves, equal_nan=True)
+
+
+def test_flooded_reduction_falls_behind_says_so_and_catches_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scan is not held, no frame is dropped, and the curves are those of a slow scan."""
+    from h5xs_bluesky.reduction.compiled import CompiledIntegrator
+
+    frames = small_frames(60)
+    calm = play(run_documents(frames), tmp_path / "calm")
+    integrate = CompiledIntegrator.integrate
+
+    def slowly(self: CompiledIntegrator, frame: Any) -> Any:
+        time.sleep(0.02)
+        return integrate(self, frame)
+
+    monkeypatch.setattr(CompiledIntegrator, "integrate", slowly)
+    # 1.5 MB of frames, so that those that wait leave memory and are read back
+    live = LiveReduction(small_beamline(output=Output(max_pending_mb=1)), tmp_path / "flood")
+    *documents, stop = run_documents(frames)
+
+    def unwritten() -> int:
+        status = live.status()
+        return int(status["queue"] - status["behind"])
+
+    for name, doc in documents:  # as fast as they are written
+        live(name, doc)
+        wait_until(lambda: unwritten() < 10)
+    live(*stop)
+    wait_until(lambda: live.status()["acknowledged"] == 120)
+    before = live.status()
+    assert before["behind"] > 30, "two threads reduce a hundred frames per second"
+    assert before["behind"] >= 120 - before["reduced"] - 4
+    wait_until(lambda: read_status(tmp_path / "flood")["behind"] > 0)
+    assert live.wait(30)
+    after = live.status()
+    live.close()
+    assert (after["reduced"], after["failed"], after["lost"]) == (120, 0, 0)
+    assert (after["behind"], after["queue"]) == (0, 0)
+    assert after["runs"][0]["warnings"] == calm["runs"][0]["warnings"], "the scan was not held"
+    with opened(tmp_path / "calm") as first, opened(tmp_path / "flood") as second:
+        for name in ("_SAXS", "_WAXS", "merged", "averaged"):
+            curves = [file[f"water/processed/{name}"][()] for file in (first, second)]
+            assert np.array_equal(*curves, equal_nan=True)
+
+
+def wait_until(true: Callable[[], bool], *, timeout_s: float = 20.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    path = folder / "water" / "status.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {"behind": 0}
+
+
+def test_reducer_gives_way_while_memory_is_short_and_goes_on_all_the_same() -> None:
+    room = Room(100)
+    room.enter_anyway(80)
+    began = time.monotonic()
+    room.wait_calm(0.2)
+    assert time.monotonic() - began >= 0.2, "held for its time, not for ever"
+    threading.Timer(0.1, room.leave, [10]).start()
+    began = time.monotonic()
+    room.wait_calm(20.0)
+    assert time.monotonic() - began < 10
 
 
 def test_status_file_tells_the_same_as_the_status(tmp_path: Path) -> None:

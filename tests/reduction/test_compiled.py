@@ -1,5 +1,9 @@
-"""What only the compiled loop does: runs, wide sums, one pass for the spread, cells, memory of it."""
+"""What the compiled loop does: runs, wide sums, the spread in one pass, any cells, free threads."""
 
+import subprocess
+import sys
+import threading
+import time
 from fractions import Fraction
 from typing import Any
 
@@ -189,6 +193,57 @@ def test_spread_in_one_pass_is_as_right_as_in_two(scale: float) -> None:
     assert error < max(10 * reference, 1e-12)
 
 
+@pytest.mark.parametrize("method", [Method(), AZIMUTHAL, Method(estimator="unweighted")])
+def test_other_threads_run_while_a_frame_is_reduced(method: Method) -> None:
+    """Nobody is interrupted for a minute: only who lets go of the interpreter lets others run."""
+    integrator = make_integrator(flat_pixels((1000, 1000)), QGrid.linear(0, 1, 50), method)
+    frame = np.random.default_rng(7).poisson(5, (1000, 1000)).astype("i4")
+    turns, ended = [0], threading.Event()
+
+    def count() -> None:
+        while not ended.is_set():
+            turns[0] += 1
+            time.sleep(0)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(60)
+    other = threading.Thread(target=count, daemon=True)
+    other.start()
+    try:
+        before = turns[0]
+        for _ in range(100):
+            integrator.integrate(frame)
+        after = turns[0]
+    finally:
+        ended.set()
+        sys.setswitchinterval(interval)
+        other.join()
+    assert after > before
+
+
+def test_first_frame_of_a_scan_loads_nothing() -> None:
+    """What reduces is there once the integrator is: no module comes with the first frame."""
+    code = """
+import sys
+import numpy as np
+from h5xs_bluesky.reduction.integrate import make_integrator
+from h5xs_bluesky.reduction.method import Method
+from h5xs_bluesky.reduction.pixels import Pixels
+from h5xs_bluesky.reduction.qgrid import QGrid
+shape = (50, 60)
+pixels = Pixels(q=np.ones(shape), normalization=np.ones(shape), mask=np.zeros(shape, bool))
+kinds = [Method(), Method(error_model="azimuthal"), Method(dezinger=5.0)]
+made = [make_integrator(pixels, QGrid.linear(0, 2, 5), method) for method in kinds]
+before = set(sys.modules)
+for integrator in made:
+    for dtype in ("u1", "u2", "u4", "i2", "i4", "f4"):
+        integrator.integrate(np.ones(shape, dtype)).curve()
+print(sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 class TestCells:
     """Any bin for any pixel, as maps need it."""
 
@@ -267,5 +322,5 @@ def test_what_pyfai_does_otherwise_is_refused(method: Method, split: bool) -> No
 
 
 def test_engine_that_is_not_known_is_refused() -> None:
-    with pytest.raises(ReductionError, match="'compiled'.*found 'gpu'"):
+    with pytest.raises(ReductionError, match=r"'compiled'.*found 'gpu'"):
         make_integrator(flat_pixels(SHAPE), QGrid.linear(0, 1, 3), engine="gpu")
