@@ -23,12 +23,13 @@ IS_3_11 := -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))"
 PY4XS_PYTHON ?= $(shell for p in $(PYTHON) python3.11; do \
     $$p $(IS_3_11) 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test test-py4xs lint format docs lock clean
+.PHONY: help demo test test-py4xs bench lint format docs lock clean
 
 help:
 	@echo "make demo         run the main job; DATA=folder FRAMES=n OUT=folder change it"
 	@echo "make test         run the tests; ARGS='...' goes to pytest"
 	@echo "make test-py4xs   run the tests against the ancestor, py4xs, in an environment of its own"
+	@echo "make bench        measure how fast it is, and put table and plot into the documentation"
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make format       let ruff mend what it can"
 	@echo "make docs         build the documentation: build/docs/index.html"
@@ -43,6 +44,11 @@ test: $(DEV_READY)
 
 test-py4xs: $(DEV_READY) $(PY4XS_READY)
 	H5XS_PY4XS_PYTHON="$(CURDIR)/$(PY4XS)/bin/python" $(BIN)/pytest -m py4xs $(ARGS)
+
+# Ten minutes. Against py4xs itself where it is installed: make .venv/py4xs/.ready
+bench: $(DEV_READY)
+	@mkdir -p build
+	$(BIN)/python -m benchmarks --json build/benchmarks.json --docs docs $(ARGS)
 
 lint: $(DEV_READY)
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks.setup import frames, grid, saxs_detector
 from h5xs_bluesky.io.bitshuffle import compress
 from h5xs_bluesky.io.py4xs_files import detectors_to_json
+from h5xs_bluesky.reduction.detector import Detector
 
 _USUAL_PLACE = Path(".venv/py4xs/bin/python")  # where `make .venv/py4xs/.ready` puts it
 _BITSHUFFLE_LZ4 = {"compression": 32008, "compression_opts": (0, 2)}
@@ -74,13 +75,17 @@ class Ancestor:
 
 
 @contextmanager
-def running(folder: Path, *, packed_frames: int = 0) -> Iterator[Ancestor | None]:
+def running(
+    folder: Path, shape: tuple[int, int], *, packed_frames: int = 0
+) -> Iterator[Ancestor | None]:
     """Start py4xs on the benchmark's detector, grid and frames; None where it is not installed.
 
     Parameters
     ----------
     folder
         Where its files are put.
+    shape
+        Of the detector.
     packed_frames
         How many frames its packed file has; 0 for no file.
     """
@@ -88,11 +93,11 @@ def running(folder: Path, *, packed_frames: int = 0) -> Iterator[Ancestor | None
     if python is None:
         yield None
         return
-    detector = saxs_detector()
+    detector = saxs_detector(shape)
     (folder / "detectors.json").write_text(detectors_to_json([detector]))
-    np.savez(folder / "given.npz", frames=frames(4), q=grid().centers)
+    np.savez(folder / "given.npz", frames=frames(4, shape=shape), q=grid().centers)
     if packed_frames:
-        _pack(folder / "packed.h5", packed_frames)
+        _pack(folder / "packed.h5", detector, packed_frames)
     cores = len(os.sched_getaffinity(0))
     process = subprocess.Popen(
         [str(python), "-c", textwrap.dedent(_SCRIPT), str(folder), str(cores)],
@@ -107,10 +112,9 @@ def running(folder: Path, *, packed_frames: int = 0) -> Iterator[Ancestor | None
         process.communicate()
 
 
-def _pack(path: Path, count: int) -> None:
+def _pack(path: Path, detector: Detector, count: int) -> None:
     """Write a file as the ancestor packs them: one sample with a monitor."""
-    stack = frames(min(count, 16))
-    detector = saxs_detector()
+    stack = frames(min(count, 16), shape=detector.geometry.shape)
     start = {"uid": "benchmark", "num_points": count, "shape": [count]}
     with h5py.File(path, "w") as file:
         file.attrs["detectors"] = detectors_to_json([detector])

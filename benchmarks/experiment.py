@@ -8,7 +8,7 @@ import event_model
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.setup import frames, grid, saxs_detector
+from benchmarks.setup import SHAPE, frames, grid, saxs_detector
 from h5xs_bluesky import schema
 from h5xs_bluesky.callbacks.configurations import Configuration
 from h5xs_bluesky.callbacks.documents import FrameStack
@@ -23,12 +23,9 @@ _DIFFERENT = 16  # frames; they are compressed once, and come again and again
 _EXTENSIONS = ("_SAXS", "_WAXS1", "_WAXS2", "_WAXS3")
 
 
-def beamline(*, shape: tuple[int, int] | None = None, detectors: int = 1) -> Beamline:
+def beamline(*, shape: tuple[int, int] = SHAPE, detectors: int = 1) -> Beamline:
     """Make a beamline of one detector, or of several that stand at the same place."""
-    known = [
-        saxs_detector(*(() if shape is None else (shape,)), extension=extension)
-        for extension in _EXTENSIONS[:detectors]
-    ]
+    known = [saxs_detector(shape, extension=name) for name in _EXTENSIONS[:detectors]]
     return Beamline(
         name="benchmark",
         detectors=tuple(known),

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks import ancestor
 from benchmarks.experiment import SAMPLE, write_experiment
 from benchmarks.kernel import ancestors_way
-from benchmarks.setup import cores, frames, grid, saxs_detector
+from benchmarks.setup import SHAPE, cores, frames, grid, saxs_detector
 from benchmarks.timing import Figure, taking_turns
 from h5xs_bluesky import h5xs, schema
 from h5xs_bluesky.io.frames import open_frames, read_frame
@@ -20,22 +20,24 @@ from h5xs_bluesky.io.frames import open_frames, read_frame
 _ANCESTORS_FRAMES = 8
 
 
-def measure(*, count: int, runs: int, budget_s: float) -> list[Figure]:
+def measure(
+    *, count: int, runs: int, budget_s: float, shape: tuple[int, int] = SHAPE
+) -> list[Figure]:
     """Measure the rate of `load_data` on an experiment of `count` frames."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        path = write_experiment(folder / "experiment", count)
+        path = write_experiment(folder / "experiment", count, shape=shape)
         theirs = stack.enter_context(
-            ancestor.running(folder, packed_frames=min(count, _ANCESTORS_FRAMES))
+            ancestor.running(folder, shape, packed_frames=min(count, _ANCESTORS_FRAMES))
         )
         work = {"reduce": reducing(path), "decompress": _decompressing(path, count)}
-        work["ancestor"] = theirs.load_data if theirs else _histograms()
+        work["ancestor"] = theirs.load_data if theirs else _histograms(shape)
         taken = taking_turns(work, runs=runs, budget_s=budget_s)
     their_frames = min(count, _ANCESTORS_FRAMES) if theirs else cores()
     rate, their_rate = count / taken["reduce"], their_frames / taken["ancestor"]
     conditions = {
         "frames": count,
-        "frame": "Pilatus 1M int32, bitshuffle-LZ4, in the disk's cache",
+        "frame": f"{shape[0]} x {shape[1]} int32, bitshuffle-LZ4, in the disk's cache",
         "work": "open, read, decompress, reduce, write and sync processed.h5; all of load_data",
         "cores": cores(),
         "images_per_s": float(np.median(rate)),
@@ -92,11 +94,11 @@ def _decompressing(path: Path, count: int) -> Callable[[], object]:
     return call
 
 
-def _histograms() -> Callable[[], object]:
+def _histograms(shape: tuple[int, int]) -> Callable[[], object]:
     """Reduce one frame on each core in the ancestor's manner."""
     each: Any = iter(lambda: stack, None)
-    (stack,) = frames(1)
-    one = ancestors_way(saxs_detector(), grid(), each)
+    (stack,) = frames(1, shape=shape)
+    one = ancestors_way(saxs_detector(shape), grid(), each)
 
     def call() -> object:
         with ThreadPoolExecutor(cores()) as pool:

@@ -34,19 +34,24 @@ _FRAMES = 12  # more than the caches hold
 _ALGORITHMS = ("csr", "csc", "lut", "histogram")  # of pyFAI, on the CPU
 
 
-def measure(*, runs: int, budget_s: float) -> list[Figure]:
+def measure(*, runs: int, budget_s: float, shape: tuple[int, int] = SHAPE) -> list[Figure]:
     """Measure what concerns one frame; `budget_s` is for all of it."""
-    with tempfile.TemporaryDirectory() as folder, ancestor.running(Path(folder)) as theirs:
-        fastest = _fastest_pyfai()
-        figures = _common(theirs, fastest, runs=runs, budget_s=budget_s / 2)
-    return [*figures, *_general(fastest, runs=runs, budget_s=budget_s / 2)]
+    with tempfile.TemporaryDirectory() as folder, ancestor.running(Path(folder), shape) as theirs:
+        detector, fastest = saxs_detector(shape), _fastest_pyfai(shape)
+        figures = _common(detector, theirs, fastest, runs=runs, budget_s=budget_s / 2)
+    return [*figures, *_general(detector, fastest, runs=runs, budget_s=budget_s / 2)]
 
 
 def _common(
-    theirs: ancestor.Ancestor | None, fastest: str, *, runs: int, budget_s: float
+    detector: Detector,
+    theirs: ancestor.Ancestor | None,
+    fastest: str,
+    *,
+    runs: int,
+    budget_s: float,
 ) -> list[Figure]:
-    detector, qgrid = saxs_detector(), grid()
-    each: Frames = cycle(frames(_FRAMES))
+    qgrid, shape = grid(), detector.geometry.shape
+    each: Frames = cycle(frames(_FRAMES, shape=shape))
     common = taking_turns(
         {
             "ours": _ours(detector, qgrid, each),
@@ -58,7 +63,7 @@ def _common(
         budget_s=budget_s,
     )
     conditions = {
-        "frame": f"{SHAPE[0]} x {SHAPE[1]} int32, Poisson counts of {COUNTS:g} on average, masked "
+        "frame": f"{shape[0]} x {shape[1]} int32, Poisson counts of {COUNTS:g} on average, masked "
         "gaps, not in the caches",
         "bins": f"{BINS} of two widths up to the corners; pyFAI {BINS} of one",
         "work": "weighted, Poisson, I and sigma, negative pixels looked for",
@@ -96,9 +101,9 @@ def _common(
     ]
 
 
-def _general(fastest: str, *, runs: int, budget_s: float) -> list[Figure]:
-    detector, qgrid = saxs_detector(), grid()
-    stack = frames(_FRAMES)
+def _general(detector: Detector, fastest: str, *, runs: int, budget_s: float) -> list[Figure]:
+    qgrid, shape = grid(), detector.geometry.shape
+    stack = frames(_FRAMES, shape=shape)
     counts: Frames = cycle(stack)
     floats: Frames = cycle(stack.astype("f4"))
     methods = [
@@ -122,7 +127,7 @@ def _general(fastest: str, *, runs: int, budget_s: float) -> list[Figure]:
     )
     cases["with dark"] = (
         _ours(detector, qgrid, counts, dark=True),
-        _pyfai(detector, ("no", fastest), counts, dark=np.full(SHAPE, 0.5)),
+        _pyfai(detector, ("no", fastest), counts, dark=np.full(shape, 0.5)),
     )
     cases["bounding boxes"] = (
         _ours(detector, qgrid, counts, splitting="bbox"),
@@ -176,10 +181,10 @@ def _ours(
     return call
 
 
-def _fastest_pyfai() -> str:
+def _fastest_pyfai(shape: tuple[int, int]) -> str:
     """Give the algorithm of pyFAI that is fastest here, of those that run on the CPU."""
-    each: Frames = cycle(frames(2))
-    calls = {name: _pyfai(saxs_detector(), ("no", name), each) for name in _ALGORITHMS}
+    each: Frames = cycle(frames(2, shape=shape))
+    calls = {name: _pyfai(saxs_detector(shape), ("no", name), each) for name in _ALGORITHMS}
     taken = taking_turns(calls, runs=5, budget_s=1.0)
     return min(taken, key=lambda name: float(np.median(taken[name])))
 
