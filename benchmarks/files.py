@@ -4,8 +4,8 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import repeat
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -68,12 +68,12 @@ def measure(
     ]
 
 
-def reducing(path: Path, *, executor: Executor | None = None) -> Callable[[], object]:
+def reducing(path: Path, *, executor: Executor | None = None) -> Callable[[], None]:
     """Give what reduces an experiment anew, from opening it to its processed file."""
 
-    def call() -> object:
+    def call() -> None:
         (path.parent / SAMPLE / schema.PROCESSED_FILE).unlink(missing_ok=True)
-        return h5xs(path).load_data(executor=executor)
+        h5xs(path).load_data(executor=executor)
 
     return call
 
@@ -96,9 +96,7 @@ def _decompressing(path: Path, count: int) -> Callable[[], object]:
 
 def _histograms(shape: tuple[int, int]) -> Callable[[], object]:
     """Reduce one frame on each core in the ancestor's manner."""
-    each: Any = iter(lambda: stack, None)
-    (stack,) = frames(1, shape=shape)
-    one = ancestors_way(saxs_detector(shape), grid(), each)
+    one = ancestors_way(saxs_detector(shape), grid(), repeat(frames(1, shape=shape)[0]))
 
     def call() -> object:
         with ThreadPoolExecutor(cores()) as pool:

@@ -223,11 +223,13 @@ def _pyfai(
     return call
 
 
-def ancestors_way(detector: Detector, qgrid: QGrid, each: Frames) -> Call:
+def ancestors_way(
+    detector: Detector, qgrid: QGrid, each: Frames
+) -> Callable[[], tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Do what py4xs' `conv_Iq` does for each frame, with numpy's histograms."""
     pixels = pixels_of(detector)
 
-    def call() -> object:
+    def call() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         frame = next(each)
         corrected = frame / pixels.normalization
         good = ~pixels.mask & (frame >= 0)
@@ -235,7 +237,8 @@ def ancestors_way(detector: Detector, qgrid: QGrid, each: Frames) -> Call:
         number, _ = np.histogram(q, bins=qgrid.edges)
         total, _ = np.histogram(q, bins=qgrid.edges, weights=values)
         squares, _ = np.histogram(q, bins=qgrid.edges, weights=values**2)
-        mean = total / number
-        return mean, np.sqrt(squares / number - mean**2) / np.sqrt(number)
+        with np.errstate(invalid="ignore", divide="ignore"):  # bins without pixels
+            mean = total / number
+            return mean, np.sqrt(squares / number - mean**2) / np.sqrt(number)
 
     return call

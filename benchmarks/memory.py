@@ -55,6 +55,7 @@ def peaks_mb(counts: tuple[int, ...], *, runs: int) -> dict[int, np.ndarray]:
                     capture_output=True,
                     text=True,
                     check=True,
+                    cwd=Path(__file__).parent.parent,
                 )
                 peaks[count].append(float(done.stdout.split()[-1]))
     return {count: np.array(values) for count, values in peaks.items()}

@@ -104,10 +104,11 @@ def _short(value: float) -> str:
 def _draw(growth: dict[str, list[Row]], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Picture
-    from matplotlib.ticker import LogFormatter, ScalarFormatter
+    from matplotlib.ticker import FuncFormatter
 
     picture = Picture(figsize=(10, 6), layout="constrained")
     FigureCanvasAgg(picture)
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
     for ax, (name, rows) in zip(picture.subplots(2, 3).flat, growth.items(), strict=True):
         variable = next(iter(rows[0]))
         x = [row[variable] for row in rows]
@@ -120,10 +121,10 @@ def _draw(growth: dict[str, list[Row]], path: Path) -> None:
             ax.set_xticks(x)
         else:
             ax.set_xscale("log")
-            ax.xaxis.set_major_formatter(ScalarFormatter())
+            ax.xaxis.set_major_formatter(plain)
         if name == "pixels":
             ax.set_yscale("log")
-            ax.yaxis.set_major_formatter(LogFormatter())
+            ax.yaxis.set_major_formatter(plain)
         else:
             ax.set_ylim(bottom=0)
         label, unit = _TITLES[name]

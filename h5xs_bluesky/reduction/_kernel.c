@@ -11,6 +11,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Where the loops are inlined, GCC forgets what restrict says of their arrays. */
+#define NOT_INLINED __attribute__((noinline)) static
+
 enum { MOST_PIXELS = 1024, MOST_BUFFERS = 16 }; /* of a span; compiled.py cuts longer ones */
 
 /* Whether a value counts: 0 <= value <= high. A negative integer is beyond every limit once it is
@@ -94,7 +97,7 @@ RUNNING_SUMS(running_sums_32, uint32_t, ALL_FOUR)
  * offset in it. Gives how many pixels were left out, and which. Running sums of a span are 32 bits
  * wide where they cannot overflow; spans that hold something to leave out are looked at closely. */
 #define COUNT_SUMS(NAME, T, U, RUNNING_SUMS_OF_U)                                                  \
-    static Py_ssize_t NAME(const T *restrict frame, int checked, uint64_t limit,                   \
+    NOT_INLINED Py_ssize_t NAME(const T *restrict frame, int checked, uint64_t limit,                   \
                            const uint32_t *restrict start, const uint32_t *restrict length,        \
                            const uint32_t *restrict runs, Py_ssize_t spans,                        \
                            const uint16_t *restrict stop, const uint32_t *restrict bin,            \
@@ -142,10 +145,28 @@ RUNNING_SUMS(running_sums_32, uint32_t, ALL_FOUR)
 #define LEFT_OUT(T_OUT, U, value, e)                                                               \
     (good ? !good[pixel[e]] : checked && T_OUT((U)(value), high))
 
+#define SHARED_LOOP(T, IS_OUT, ADD)                                                                \
+    for (Py_ssize_t e = 0; e < n; e++) {                                                           \
+        const T value = frame[pixel[e]];                                                           \
+        if (IS_OUT)                                                                                \
+            NOTE((uint32_t)e);                                                                     \
+        else                                                                                       \
+            ADD;                                                                                   \
+    }
+
+/* Side by side: both are added at once. */
+#define ADD_SHARE(value, e)                                                                        \
+    do {                                                                                           \
+        const double c = share[e], part = c * (double)value;                                       \
+        double *sum = sums + 2 * (size_t)bin[e];                                                   \
+        sum[0] += part;                                                                            \
+        sum[1] += c * part;                                                                        \
+    } while (0)
+
 /* Sums over each bin of share * counts and share^2 * counts, in pairs; of the counts alone, one
  * each, where share is NULL. Gives how many entries were left out, and which. */
 #define SHARED_SUMS(NAME, T, U, LIMIT, OUT)                                                        \
-    static Py_ssize_t NAME(const T *restrict frame, int checked, LIMIT limit,                      \
+    NOT_INLINED Py_ssize_t NAME(const T *restrict frame, int checked, LIMIT limit,                      \
                            const uint32_t *restrict pixel, const uint32_t *restrict bin,           \
                            Py_ssize_t n, const uint8_t *restrict good,                             \
                            const double *restrict share, double *restrict sums,                    \
@@ -153,21 +174,14 @@ RUNNING_SUMS(running_sums_32, uint32_t, ALL_FOUR)
     {                                                                                              \
         const U high = (U)limit;                                                                   \
         Py_ssize_t found = 0;                                                                      \
-        for (Py_ssize_t e = 0; e < n; e++) {                                                       \
-            const T value = frame[pixel[e]];                                                       \
-            if (LEFT_OUT(OUT, U, value, e)) {                                                      \
-                NOTE((uint32_t)e);                                                                 \
-                continue;                                                                          \
-            }                                                                                      \
-            if (share) {                                                                           \
-                const double c = share[e], part = c * (double)value;                               \
-                double *sum = sums + 2 * (size_t)bin[e]; /* side by side: added at once */         \
-                sum[0] += part;                                                                    \
-                sum[1] += c * part;                                                                \
-            } else {                                                                               \
-                sums[bin[e]] += (double)value;                                                     \
-            }                                                                                      \
-        }                                                                                          \
+        if (checked && !good && share) /* the same loop, without what is not there */             \
+            SHARED_LOOP(T, OUT((U)value, high), ADD_SHARE(value, e))                               \
+        else if (checked && !good)                                                                 \
+            SHARED_LOOP(T, OUT((U)value, high), sums[bin[e]] += (double)value)                     \
+        else if (share)                                                                            \
+            SHARED_LOOP(T, LEFT_OUT(OUT, U, value, e), ADD_SHARE(value, e))                        \
+        else                                                                                       \
+            SHARED_LOOP(T, LEFT_OUT(OUT, U, value, e), sums[bin[e]] += (double)value)              \
         return found;                                                                              \
     }
 
@@ -175,11 +189,26 @@ RUNNING_SUMS(running_sums_32, uint32_t, ALL_FOUR)
 #define SIGNAL(value, e) ((share ? share[e] : 1.0) * ((double)(value) - (dark ? dark[e] : 0.0)))
 #define WEIGHT(e) (weight ? weight[e] : 1.0)
 
+#define SPREAD_LOOP(T, IS_OUT, S, W)                                                               \
+    for (Py_ssize_t e = 0; e < n; e++) {                                                           \
+        const T value = frame[pixel[e]];                                                           \
+        if (IS_OUT) {                                                                              \
+            NOTE((uint32_t)e);                                                                     \
+            continue;                                                                              \
+        }                                                                                          \
+        const double s = S, w = W, d = s - shift[bin[e]] * w;                                      \
+        double *sum = sums + 4 * (size_t)bin[e];                                                   \
+        sum[0] += s;                                                                               \
+        sum[1] += d * w;                                                                           \
+        sum[2] += d * d;                                                                           \
+        sum[3] += d;                                                                               \
+    }
+
 /* Sums over each bin of s, d * w, d^2 and d with d = s - shift * w, in fours, where shift is s / w
  * of the bin's first entry that counts: near the mean, so that little cancels when the sum of
  * squares about the mean is made of them. */
 #define SPREAD_SUMS(NAME, T, U, LIMIT, OUT)                                                        \
-    static Py_ssize_t NAME(const T *restrict frame, int checked, LIMIT limit,                      \
+    NOT_INLINED Py_ssize_t NAME(const T *restrict frame, int checked, LIMIT limit,                      \
                            const uint32_t *restrict pixel, const uint32_t *restrict bin,           \
                            Py_ssize_t n, const uint8_t *restrict good,                             \
                            const double *restrict share, const double *restrict dark,              \
@@ -210,19 +239,12 @@ RUNNING_SUMS(running_sums_32, uint32_t, ALL_FOUR)
         }                                                                                          \
         for (Py_ssize_t b = 0; b < bins && without; b++)                                           \
             sums[4 * b] = 0.0;                                                                     \
-        for (Py_ssize_t e = 0; e < n; e++) {                                                       \
-            const T value = frame[pixel[e]];                                                       \
-            if (LEFT_OUT(OUT, U, value, e)) {                                                      \
-                NOTE((uint32_t)e);                                                                 \
-                continue;                                                                          \
-            }                                                                                      \
-            const double s = SIGNAL(value, e), w = WEIGHT(e), d = s - shift[bin[e]] * w;           \
-            double *sum = sums + 4 * (size_t)bin[e];                                               \
-            sum[0] += s;                                                                           \
-            sum[1] += d * w;                                                                       \
-            sum[2] += d * d;                                                                       \
-            sum[3] += d;                                                                           \
-        }                                                                                          \
+        if (checked && !good && !dark && share && weight) /* the same loop, without what is not there */      \
+            SPREAD_LOOP(T, OUT((U)value, high), share[e] * (double)value, weight[e])      \
+        else if (checked && !good && !dark && share)                                                          \
+            SPREAD_LOOP(T, OUT((U)value, high), share[e] * (double)value, 1.0)            \
+        else                                                                                       \
+            SPREAD_LOOP(T, LEFT_OUT(OUT, U, value, e), SIGNAL(value, e), WEIGHT(e))               \
         return found;                                                                              \
     }
 
