@@ -14,7 +14,7 @@ _KNOT_PX = 2.0  # least distance of two knots
 _MOST_STEPS = 6
 _REACH_PX = 2.0  # of one fit; further off the cuts are made anew
 _DONE_PX = 0.01
-_LEAST_SIGNAL = 1.0  # of the slope, over its noise
+_LEAST_SIGNAL = 2.0  # of the slope, over its noise
 _SINGULAR = 1e-10
 _SMOOTHED = 5  # bins over which the expected variance is averaged
 
