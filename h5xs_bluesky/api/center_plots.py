@@ -12,6 +12,7 @@ from h5xs_bluesky.reduction.beam_center import BeamCenter, CenterShift, Cuts
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_LEGEND = 0.25  # of the height, above the data
 _FIRST, _SECOND = "#1f4e79", "#d1495b"
 _DIRECTIONS = (
     ("horizontal", "column", "right", "left"),
@@ -71,15 +72,8 @@ def _title(name: str, what: str, shift: CenterShift) -> str:
 
 def _draw_cuts(ax: "Axes", cuts: Cuts, first: str, second: str) -> None:
     for curve, colour, label in ((cuts.first, _FIRST, first), (cuts.second, _SECOND, second)):
-        known = np.isfinite(curve[0])
         ax.errorbar(
-            cuts.q[known],
-            curve[0, known],
-            curve[1, known],
-            color=colour,
-            lw=1.0,
-            elinewidth=0.5,
-            label=label,
+            cuts.q, *curve, color=colour, marker=".", ms=3, lw=0.8, elinewidth=0.5, label=label
         )
     shown = np.concatenate([cuts.first[0], cuts.second[0]])
     if (shown > 0).any():
@@ -99,10 +93,18 @@ def _draw_differences(ax: "Axes", shift: CenterShift) -> None:
         sigma = np.hypot(cuts.first[1], cuts.second[1])
         usable = sigma > 0
         over = (cuts.first[0] - cuts.second[0])[usable] / sigma[usable]
-        style = {"ms": 3, "mfc": "none"} if marker == "o" else {"ms": 4}
-        ax.plot(cuts.q[usable], over, marker, color=colour, label=label, **style)
+        ax.plot(
+            cuts.q[usable],
+            over,
+            marker,
+            color=colour,
+            label=label,
+            ms=3 if marker == "o" else 4,
+            mfc="none" if marker == "o" else colour,
+        )
     ax.axhline(0, color="0.7", lw=0.8, zorder=0)
-    ax.set_yscale("symlog", linthresh=5)
+    low, high = ax.get_ylim()
+    ax.set_ylim(low, high + _LEGEND * (high - low))
     ax.set_xlabel(Q_LABEL)
     ax.set_ylabel("difference / σ")
     ax.legend(frameon=False, fontsize="small", ncols=2, loc="upper right")

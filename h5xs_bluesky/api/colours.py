@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from h5xs_bluesky.api.axes import plain_ticks
+from h5xs_bluesky.errors import ReductionError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Colormap, Normalize
-
-from h5xs_bluesky.errors import ReductionError
 
 MASKED = "#c7ccd6"  # in none of the usual colour maps
 DEFAULT_MAP = "viridis"
@@ -109,3 +110,4 @@ def add_colour_bar(
     beside = ax.inset_axes(_BESIDE)
     bar = ax.figure.colorbar(shown, cax=beside, extend=extend)
     bar.set_label(label)
+    plain_ticks(beside)

@@ -128,4 +128,5 @@ class _Cursor:
 
 def _named(label: str, value: float) -> str:
     name, _, unit = label.partition(" ")
-    return f"{name} = {value:.4g} {unit.strip('()')}"
+    unit = unit.strip("()")
+    return f"{name} = {value:.4g}{'' if unit == '°' else ' '}{unit}"

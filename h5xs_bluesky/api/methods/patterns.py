@@ -77,9 +77,8 @@ class PatternMethods(Experiment):
                 roots=self._source.roots,
             )
         if dtype is not None:
-            patterns = {
-                ext: replace(d2, data=d2.data.astype(dtype)) for ext, d2 in patterns.items()
-            }
+            for pattern in patterns.values():
+                pattern.data = pattern.data.astype(dtype)
         return patterns[det_ext] if det_ext else patterns
 
     def get_qphi(
