@@ -1,8 +1,5 @@
 """One curve: I(q) ± σ, with what belongs to it."""
 
-import copy
-import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -11,26 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky.api.axes import plain_ticks, prepare_axes
-from h5xs_bluesky.api.curve_arithmetic import CurveArithmetic
+from h5xs_bluesky.api.curve_combination import CurveCombination
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.curve_files import read_curve
 from h5xs_bluesky.io.replace import replace_whole
-from h5xs_bluesky.reduction.curve_sums import average_curves, merge_curves
 from h5xs_bluesky.reduction.guinier import (
     Guinier,
     fit_guinier,
     fit_guinier_range,
 )
-from h5xs_bluesky.reduction.subtract import subtract_background
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(kw_only=True, eq=False)
-class Data1d(CurveArithmetic):
+class Data1d(CurveCombination):
     """A scattering curve; attributes are named as in py4xs.
 
     ``+ − × ÷`` with numbers, and with curves on the same grid whose errors are independent, give
@@ -121,193 +114,6 @@ class Data1d(CurveArithmetic):
             label=found.title or Path(fn).stem,
             comments=found.comments,
         )
-
-    def scale(self, sc: float) -> Self:
-        """Multiply I, σ and `trans` by a factor, in place: I over `trans` stays.
-
-        Raises
-        ------
-        ReductionError
-            If the factor is not a positive number.
-        """
-        if not (np.isfinite(sc) and sc > 0):
-            raise ReductionError(f"{self.label}: expected a positive factor, found {sc}")
-        self.data = self.data * sc
-        self.err = self.err * sc
-        self.trans *= sc
-        self.overlaps = [
-            {name: values * (1 if name == "q_overlap" else sc) for name, values in overlap.items()}
-            for overlap in self.overlaps
-        ]
-        self._note(f"scaled by {sc:.9g}")
-        return self
-
-    def avg(
-        self,
-        dsets: Sequence["Data1d"],
-        weighted: bool = True,
-        qmax_for_weight: float = 0.3,
-        plot_data: bool = False,
-        ax: "Axes | None" = None,
-        debug: bool = False,
-        fontsize: Any = "large",
-    ) -> Self:
-        """Average this curve with others on the same grid; gives a new one.
-
-        py4xs weighs by 1/σ², which biases curves of few counts low. Here the beam weighs (`trans`),
-        as in a union of frames; `average_d1s` unites the frames themselves.
-
-        Parameters
-        ----------
-        dsets
-            The others.
-        weighted
-            A curve with more beam weighs more; otherwise each is divided by its beam before.
-            Without the beam of all curves they weigh the same.
-        qmax_for_weight, debug
-            Not needed; taken so that calls written for py4xs run.
-        plot_data, ax, fontsize
-            Plot all curves and the average, into these axes.
-
-        Raises
-        ------
-        ReductionError
-            If the grids differ.
-        """
-        del qmax_for_weight, debug
-        curves = [self, *dsets]
-        for other in dsets:
-            self._same_grid(other)
-        values, trans = average_curves(
-            np.stack([np.stack([d1.data, d1.err]) for d1 in curves]),
-            np.array([d1.trans for d1 in curves]),
-            weighted=weighted,
-        )
-        result = self._made(values[0], values[1], trans)
-        result._note(f"average of {len(curves)} curves: {', '.join(d1.label for d1 in curves)}")
-        if plot_data:
-            axes = prepare_axes(ax, fontsize=fontsize)
-            for d1 in curves:
-                axes.plot(d1.qgrid, d1.data, lw=0.8, label=d1.label)
-            result.plot(axes, fontsize=fontsize, color="gray", ls="--", lw=2, label="average")
-        return result
-
-    def merge(self, d1: "Data1d", debug: bool = False, create_new: bool = False) -> Self:
-        """Merge another detector's curve into this one; where both have pixels is an overlap.
-
-        For counts the result is that of adding both detectors' sums (`merge_curves`), without the
-        bias of weights 1/σ².
-
-        Parameters
-        ----------
-        d1
-            On the same grid, and on the same scale.
-        debug
-            Not needed; taken so that calls written for py4xs run.
-        create_new
-            Leave this curve as it is, and give a new one.
-
-        Raises
-        ------
-        ReductionError
-            If the grids differ.
-        """
-        del debug
-        self._same_grid(d1)
-        result = copy.deepcopy(self) if create_new else self
-        one, two = (np.stack([curve.data, curve.err]) for curve in (self, d1))
-        both = np.isfinite(one).all(axis=0) & np.isfinite(two).all(axis=0)
-        if both.any():
-            overlap = {
-                "q_overlap": self.qgrid[both],
-                "raw_data1": self.data[both],
-                "raw_data2": d1.data[both],
-            }
-            result.overlaps = [*self.overlaps, overlap]
-        result.data, result.err = merge_curves(one, two)
-        result._note(f"merged with {d1.label}")
-        return result
-
-    def bkg_cor(
-        self,
-        dbak: "Data1d",
-        sc_factor: float = 1.0,
-        plot_data: bool = False,
-        ax: "Axes | None" = None,
-        inplace: bool = False,
-        check_overlap: bool = False,
-        show_eb: bool = True,
-        debug: bool = False,
-        fontsize: Any = "large",
-    ) -> Self:
-        """Subtract a background, scaled to this curve's beam; errors in quadrature.
-
-        Parameters
-        ----------
-        dbak
-            On the same grid.
-        sc_factor
-            Scales it further.
-        plot_data, ax, show_eb, fontsize
-            Plot the curves and the difference, into these axes, with or without error bars.
-        inplace
-            Change this curve; otherwise a new one is made.
-        check_overlap
-            Refuse a background with another number of overlaps.
-        debug
-            Not needed; taken so that calls written for py4xs run.
-
-        Returns
-        -------
-        Data1d
-            The difference. Where neither curve's beam is known they are taken as normalised, and a
-            warning is logged.
-
-        Raises
-        ------
-        ReductionError
-            If the grids differ, or only one curve's beam is known.
-        """
-        del debug
-        self._same_grid(dbak)
-        same_overlaps = len(self.overlaps) == len(dbak.overlaps)
-        if check_overlap and not same_overlaps:
-            raise ReductionError(
-                f"{self.label} and {dbak.label}: expected as many overlaps, found "
-                f"{len(self.overlaps)} and {len(dbak.overlaps)}"
-            )
-        beams = np.array([self.trans, dbak.trans])
-        if not (np.isfinite(beams) & (beams > 0)).any():
-            logger.warning(
-                "%s and %s: no transmitted beam is known; the curves are subtracted as they are",
-                self.label,
-                dbak.label,
-            )
-            beams = np.ones(2)
-        values = subtract_background(
-            sample=np.stack([self.data, self.err]),
-            buffer=np.stack([dbak.data, dbak.err]),
-            trans_sample=float(beams[0]),
-            trans_buffer=float(beams[1]),
-            trans_sigma_sample=0.0,
-            trans_sigma_buffer=0.0,
-            sc_factor=sc_factor,
-        )
-        factor = float(sc_factor * beams[0] / beams[1])
-        result = self if inplace else copy.deepcopy(self)
-        if plot_data:
-            self._plot_subtraction(dbak, values, factor, ax, show_eb=show_eb, fontsize=fontsize)
-        result.data, result.err = values
-        if same_overlaps:
-            result.overlaps = [
-                {
-                    "q_overlap": own["q_overlap"],
-                    **{n: own[n] - factor * other[n] for n in ("raw_data1", "raw_data2")},
-                }
-                for own, other in zip(self.overlaps, dbak.overlaps, strict=True)
-            ]
-        result._note(f"less {dbak.label}, times {factor:.9g}")
-        return result
 
     def guinier(self, qs: float = 0.0, qe: float = np.inf, *, fixed: bool = False) -> Guinier:
         """Fit Guinier's law: Rg and I₀ with uncertainties.
@@ -443,24 +249,3 @@ class Data1d(CurveArithmetic):
                 footer="\n".join(footer.splitlines()),
                 encoding="utf-8",
             )
-
-    def _plot_subtraction(
-        self,
-        dbak: "Data1d",
-        values: NDArray[np.float64],
-        factor: float,
-        ax: "Axes | None",
-        *,
-        show_eb: bool,
-        fontsize: Any,
-    ) -> None:
-        axes = prepare_axes(ax, fontsize=fontsize)
-        axes.plot(self.qgrid, self.data, label=self.label)
-        axes.plot(dbak.qgrid, dbak.data * factor, label=f"{dbak.label}, scaled")
-        errors = values[1] if show_eb else None
-        axes.errorbar(self.qgrid, values[0], errors, lw=1.0, elinewidth=0.5, label="difference")
-        plain_ticks(axes)
-        axes.legend(loc="upper right", frameon=False)
-
-    def _note(self, line: str) -> None:
-        self.comments = "\n".join([*self.comments.splitlines(), line])

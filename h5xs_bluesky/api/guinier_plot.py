@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Q2_LABEL = "q² (10⁻³ Å⁻²)"
 
 _SHOWN = 1.6  # of the fitted range's end in q²
+_MARGIN = 1.3  # above and below the law
 _DATA, _FIT = "#1f4e79", "#d1495b"
 
 
@@ -66,10 +67,12 @@ def plot_guinier(
         law = fit.i0 * factor * np.exp(-(along / 1e3) * fit.rg**2 / 3)
         ax.plot(along, law, line, color=_FIT, label=label, lw=1.6)
     ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=tuple(range(1, 10))))
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.set_xlim(0, _SHOWN * high)
+    end = fit.i0 * np.exp(-_SHOWN * fit.q_range[1] ** 2 * fit.rg**2 / 3)
+    ax.set_ylim(end * factor / _MARGIN, fit.i0 * factor * _MARGIN)
     ax.set_xlabel(Q2_LABEL, fontsize=fontsize)
     ax.set_ylabel(I_LABEL, fontsize=fontsize)
     ax.set_title(d1.label, fontsize=fontsize)

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky.errors import ReductionError
 
-LARGEST_Q_RG = 1.3
-
 _FEWEST_POINTS = 5
+_FEWEST_FITTED = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,9 +52,11 @@ class Guinier:
 def fit_guinier(
     curve: NDArray[np.float64], q: NDArray[np.float64], *, q_min: float = 0.0, q_max: float = np.inf
 ) -> Guinier:
-    """Find the Guinier region and fit it, with freesas.
+    """Let freesas find the Guinier region, and fit it.
 
-    freesas tries all ranges with q Rg up to 1.3 and averages over those that fit well.
+    The region is that of freesas' `autoRg`, where it finds one, else of `auto_guinier`. All its
+    points are fitted by weighted least squares, so that the uncertainties are those of the
+    counts.
 
     Parameters
     ----------
@@ -71,34 +72,10 @@ def fit_guinier(
     ReductionError
         If there are too few points, or no region in which Guinier's law holds.
     """
-    from freesas.autorg import auto_guinier
-
     bins = _usable(curve, q, q_min, q_max)
     data = np.ascontiguousarray(np.column_stack([q[bins], curve[0, bins], curve[1, bins]]))
-    reason = ""
-    try:
-        found: Any = auto_guinier(data)
-    except Exception as error:  # noqa: BLE001 - freesas raises various, also bare, errors
-        reason = f"{type(error).__name__} {error}".strip()
-    else:
-        if np.isfinite(found.Rg) and found.Rg > 0 and found.end_point > found.start_point:
-            first, last = int(bins[found.start_point]), int(bins[found.end_point - 1])
-            return Guinier(
-                rg=float(found.Rg),
-                rg_sigma=float(found.sigma_Rg),
-                i0=float(found.I0),
-                i0_sigma=float(found.sigma_I0),
-                first=first,
-                last=last,
-                q_range=(float(q[first]), float(q[last])),
-                quality=float(found.quality),
-            )
-        reason = f"Rg = {found.Rg:g}"
-    raise ReductionError(
-        f"expected a Guinier region between q = {data[0, 0]:.4g} and {data[-1, 0]:.4g} Å⁻¹, found "
-        f"none ({reason}): the curve may not fall there, be too noisy, or be cut off above the "
-        "region; give a narrower range, or fix it"
-    )
+    first, last, quality = _find_region(data)
+    return _fit(curve, q, bins[first:last], quality)
 
 
 def fit_guinier_range(
@@ -116,15 +93,42 @@ def fit_guinier_range(
     ReductionError
         If there are too few points, or the curve does not fall.
     """
-    bins = _usable(curve, q, q_min, q_max)
+    return _fit(curve, q, _usable(curve, q, q_min, q_max), np.nan)
+
+
+def _find_region(data: NDArray[np.float64]) -> tuple[int, int, float]:
+    """Give the first row of q, I and σ in the Guinier region, the first behind it, the quality."""
+    from freesas.autorg import auto_guinier, autoRg
+
+    reasons = []
+    for find in (autoRg, auto_guinier):
+        try:
+            found: Any = find(data)
+        except Exception as error:  # noqa: BLE001 - freesas raises various, also bare, errors
+            reasons.append(f"{type(error).__name__} {error}".strip())
+            continue
+        if found.Rg > 0 and found.end_point - found.start_point >= _FEWEST_FITTED:
+            return int(found.start_point), int(found.end_point), float(found.quality)
+        reasons.append(f"Rg = {found.Rg:g}")
+    raise ReductionError(
+        f"expected a Guinier region between q = {data[0, 0]:.4g} and {data[-1, 0]:.4g} Å⁻¹, found "
+        f"none (freesas: {'; '.join(reasons)}): the curve may rise there, be too noisy, or begin "
+        "above the region; narrow the range, or give it and fit all of it"
+    )
+
+
+def _fit(
+    curve: NDArray[np.float64], q: NDArray[np.float64], bins: NDArray[np.intp], quality: float
+) -> Guinier:
     intensity, sigma = curve[0, bins], curve[1, bins]
     design = np.column_stack([np.ones(bins.size), q[bins] ** 2])
     weight = intensity / sigma
     covariance = np.linalg.inv((design * weight[:, None]).T @ (design * weight[:, None]))
     offset, slope = covariance @ (design.T @ (weight**2 * np.log(intensity)))
+    low, high = float(q[bins[0]]), float(q[bins[-1]])
     if not slope < 0:
         raise ReductionError(
-            f"expected a curve that falls between q = {q_min:g} and {q_max:g} Å⁻¹, found one that "
+            f"expected a curve that falls between q = {low:g} and {high:g} Å⁻¹, found one that "
             "rises: no radius of gyration follows"
         )
     rg, i0 = float(np.sqrt(-3 * slope)), float(np.exp(offset))
@@ -135,8 +139,8 @@ def fit_guinier_range(
         i0_sigma=float(i0 * np.sqrt(covariance[0, 0])),
         first=int(bins[0]),
         last=int(bins[-1]),
-        q_range=(float(q[bins[0]]), float(q[bins[-1]])),
-        quality=np.nan,
+        q_range=(low, high),
+        quality=quality,
     )
 
 
