@@ -13,7 +13,6 @@ from h5xs_bluesky.api.data2d import Data2d
 from h5xs_bluesky.api.frame_choice import AVERAGE
 from h5xs_bluesky.api.raw import FrameSource, find_frames, frame_number
 from h5xs_bluesky.config import Beamline
-from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.frames import open_frames, read_frame
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.names import safe_name
@@ -44,15 +43,11 @@ def read_patterns(
 
     Raises
     ------
-    ReductionError
-        If the extension is none of a detector.
     IndexError
-        If the sample has no such frame.
+        If the sample has no such frame, or not of this detector.
     """
     name = str(sample.name).strip("/")
     known = [detector.extension for detector in beamline.detectors]
-    if extension is not None and extension not in known:
-        raise ReductionError(f"{name}: expected a detector of {known}, found {extension!r}")
     patterns = {}
     for detector in beamline.detectors:
         if extension not in (None, detector.extension):

@@ -60,7 +60,7 @@ class PatternMethods(Experiment):
         IndexError
             If the sample has no such frame, or not of this detector.
         ReductionError
-            If no detector has this extension, or `frn` is not understood.
+            If `frn` is not understood.
         """
         del client
         name = self._source.resolve(sn)
