@@ -117,8 +117,8 @@ def _legend(
         numbers = [number for number, other in enumerate(reasons) if other == reason]
         why = f"{reason}{_probability(known[numbers], 'largest')}"
         label = f"rejected ({why}): {_frames(numbers)}"
-        rejected = {"color": "0.7", "ls": "-"} if frames > _MANY else {"color": "gray", "ls": ":"}
-        handles.append(Line2D([], [], label=label, **rejected))
+        colour, line = ("0.7", "-") if frames > _MANY else ("gray", ":")
+        handles.append(Line2D([], [], color=colour, ls=line, label=label))
     if averaged:
         colour = "black" if frames > _MANY else "gray"
         handles.append(Line2D([], [], color=colour, ls="--", lw=1.5, label="average"))

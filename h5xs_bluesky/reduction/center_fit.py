@@ -10,7 +10,8 @@ from h5xs_bluesky.reduction.maps import MapSums
 FEWEST_BINS = 10
 UNKNOWN = (np.nan, np.nan, np.nan)
 
-_KNOT_PX = 2.0  # least distance of two knots
+_KNOTS_PX = (16.0, 8.0, 4.0, 2.0)  # least distances of two knots, to try one after the other
+_ACCEPTED = 2.0  # standard deviations of χ² above its mean
 _MOST_STEPS = 6
 _REACH_PX = 2.0  # of one fit; further off the cuts are made anew
 _DONE_PX = 0.01
@@ -42,14 +43,27 @@ def usable_bins(sides: tuple[Side, Side]) -> NDArray[np.bool_]:
 def fit_shift(sides: tuple[Side, Side]) -> tuple[float, float, float]:
     """Give the shift from here in pixels, its uncertainty, and χ² per degree of freedom.
 
-    Gauss and Newton's iteration of the spline's coefficients and the shift. The uncertainty is
-    where χ², smallest over the coefficients, has grown by 1, made larger for two reasons: the
-    slope of the curve is known only as well as the curve, and χ² may exceed what noise makes.
-    All are NaN where the slope is not above its own noise.
+    The spline is the smoothest of a few that fits: the fewer its knots, the better the curve and
+    its slope are known. All are NaN where none fits and the slope is not above its own noise.
     """
-    data = FitData.of(sides)
-    if data is None:
-        return UNKNOWN
+    found = UNKNOWN
+    for knot_px in _KNOTS_PX:
+        data = FitData.of(sides, knot_px=knot_px)
+        if data is None:
+            break
+        found = _fit(data)
+        if found[2] <= 1 + _ACCEPTED * np.sqrt(2 / data.freedom):
+            break
+    return found
+
+
+def _fit(data: "FitData") -> tuple[float, float, float]:
+    """Fit the spline's coefficients and the shift by Gauss and Newton's iteration.
+
+    The uncertainty is where χ², smallest over the coefficients, has grown by 1, made larger for
+    two reasons: the slope of the curve is known only as well as the curve, and χ² may exceed what
+    noise makes.
+    """
     shift = 0.0
     for _ in range(_MOST_STEPS):
         residuals, slope, noise = data.linearised(shift)
@@ -62,9 +76,9 @@ def fit_shift(sides: tuple[Side, Side]) -> tuple[float, float, float]:
         if abs(step) < _DONE_PX:
             break
     true_information = information - noise
-    if true_information < _LEAST_SIGNAL * noise:
-        return UNKNOWN
     chi2 = float(np.sum(data.linearised(shift)[0] ** 2)) / data.freedom
+    if true_information < _LEAST_SIGNAL * noise:
+        return np.nan, np.nan, chi2
     sigma = np.sqrt(information * max(1.0, chi2)) / true_information
     return shift, float(sigma), chi2
 
@@ -80,7 +94,7 @@ class FitData:
     knots: NDArray[np.float64]
 
     @classmethod
-    def of(cls, sides: tuple[Side, Side]) -> "FitData | None":
+    def of(cls, sides: tuple[Side, Side], *, knot_px: float = 2.0) -> "FitData | None":
         """Collect them; None if there are too few bins."""
         usable = usable_bins(sides)
         if usable.sum() < FEWEST_BINS:
@@ -94,13 +108,13 @@ class FitData:
             q_per_px=growth,
             curves=np.concatenate([side.sums.mean()[0, usable] for side in sides]),
             sigma=np.sqrt(np.concatenate(_expected_variances(sides, usable))),
-            knots=_knots(sides[0].bins[usable], float(np.median(np.abs(growth)))),
+            knots=_knots(sides[0].bins[usable], float(np.median(np.abs(growth))), knot_px),
         )
 
     @property
     def freedom(self) -> int:
-        """Data less parameters."""
-        return len(self.q) - (len(self.knots) - 4) - 1
+        """Data less parameters; coefficients in gaps count as if they were determined."""
+        return max(1, len(self.q) - (len(self.knots) - 4) - 1)
 
     def fitted(self, shift: float) -> NDArray[np.float64]:
         """Give the best curve for a shift, at all data."""
@@ -156,14 +170,9 @@ def _expected_variances(
     ]
 
 
-def _knots(q: NDArray[np.float64], q_per_px: float) -> NDArray[np.float64]:
-    """Give the knots of a cubic spline: at least two bins, and `_KNOT_PX`, apart."""
-    inner: list[float] = []
-    last = q[0]
-    for number in range(2, len(q) - 2):
-        if q[number] - last >= _KNOT_PX * q_per_px and number >= 2 * (len(inner) + 1):
-            inner.append(q[number])
-            last = q[number]
-    margin = _REACH_PX * q_per_px
-    ends = [q[0] - 2 * margin] * 4, [q[-1] + 2 * margin] * 4
-    return np.array([*ends[0], *inner, *ends[1]])
+def _knots(q: NDArray[np.float64], q_per_px: float, knot_px: float) -> NDArray[np.float64]:
+    """Give the knots of a cubic spline: at least two bins, and some pixels, apart; also in gaps."""
+    step = max(knot_px * q_per_px, 2 * float(np.median(np.diff(q))))
+    margin = 2 * _REACH_PX * q_per_px
+    inner = np.linspace(q[0], q[-1], max(2, int((q[-1] - q[0]) / step) + 1))[1:-1]
+    return np.concatenate([[q[0] - margin] * 4, inner, [q[-1] + margin] * 4])
