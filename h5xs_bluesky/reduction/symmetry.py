@@ -51,8 +51,12 @@ def apply_friedel(sums: MapSums, *, azimuth_deg: NDArray[np.float64]) -> MapSums
 def _check(azimuth_deg: NDArray[np.float64], cells: int) -> tuple[int, bool]:
     """Give how many cells make a turn, and whether the last repeats the first."""
     steps = np.diff(azimuth_deg)
-    step = steps.mean() if steps.size else np.nan
-    if len(azimuth_deg) != cells or not np.allclose(steps, step, rtol=0, atol=_SAME * step):
+    step = steps.mean() if steps.size else _TURN
+    if (
+        len(azimuth_deg) != cells
+        or cells < 2
+        or not np.allclose(steps, step, rtol=0, atol=_SAME * step)
+    ):
         raise ReductionError(
             f"expected equally spaced azimuths for the {cells} rows of the map, found "
             f"{len(azimuth_deg)}: {azimuth_deg}"

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from strategies import geometries, py4xs_geometries
 
 from h5xs_bluesky.errors import ReductionError
@@ -46,7 +46,8 @@ def fiber_coordinates(geometry: Geometry, unit: str, incident_angle_deg: float) 
     return integrator.array_from_unit(unit=wanted, shape=geometry.shape, typ="center")
 
 
-@pytest.mark.parametrize("angle_deg", [0.0, 0.2, 5.0, -1.0])
+@pytest.mark.parametrize("angle_deg", [0.0, 0.2, -5.0])
+@settings(max_examples=15)
 @given(geometry=geometries())
 def test_surface_coordinates_are_those_of_pyfai(angle_deg: float, geometry: Geometry) -> None:
     orientation = SampleOrientation(incident_angle_deg=angle_deg)
