@@ -297,7 +297,7 @@ class Map2d:
             from h5xs_bluesky.api.map_plots import plot_profile
 
             label = self.xc_label if direction == "x" else self.yc_label
-            plot_profile(ax, along, d, err, label=label, **style)
+            plot_profile(ax, along, d, err, x_label=label, **style)
         return along, d, err
 
     def plot(

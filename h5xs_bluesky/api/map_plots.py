@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from h5xs_bluesky.api.map2d import Map2d
 
+_FEW_TICKS = 5  # along x, which may be short where the aspect is fixed
 _POWERS = {"x": (1.0, "x"), "x2": (2.0, "x²"), "x0.5": (0.5, "√x"), "x1.5": (1.5, "x^1.5")}
 
 
@@ -67,6 +68,8 @@ def plot_map(
     else:
         ax.set_xlabel(shown.xc_label)
         ax.set_ylabel(shown.yc_label)
+        if aspect != "auto":
+            ax.locator_params(axis="x", nbins=_FEW_TICKS)
     if shown.period == 360 and not bare:
         ax.set_yticks(np.arange(-180, 181, 60))
         ax.set_ylim(*MapAxis.from_centers(shown.yc).edges[[0, -1]])
@@ -82,7 +85,7 @@ def plot_profile(
     d: NDArray[np.float64],
     err: NDArray[np.float64],
     *,
-    label: str,
+    x_label: str,
     **style: Any,
 ) -> "Axes":
     """Plot a cut through a map, with error bars."""
@@ -91,7 +94,7 @@ def plot_profile(
 
         _, ax = plt.subplots(layout="constrained")
     ax.errorbar(coordinate, d, err, **{"lw": 1.0, "elinewidth": 0.5, **style})
-    ax.set_xlabel(label)
+    ax.set_xlabel(x_label)
     ax.set_ylabel(I_LABEL)
     return ax
 

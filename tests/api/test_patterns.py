@@ -217,8 +217,8 @@ def test_maps_are_shown_less_a_background_symmetric_and_filled(experiment: Path)
     values = saxs.collections[0].get_array()
     assert values is not None
     assert abs(np.ma.median(values) - ((60 * 7 + 90) / 8 - 20)) < 2
-    masked = dt.show_data_qxy("lysozyme", dq=0.02, calibrant="AgBh")
-    free = dt.show_data_qxy("lysozyme", dq=0.02, useMask=False)
+    masked = dt.show_data_qxy("lysozyme", dq=0.005, calibrant="AgBh", det_ext="_WAXS")
+    free = dt.show_data_qxy("lysozyme", dq=0.005, useMask=False, det_ext="_WAXS")
     assert masked.get_xlabel() == "qx (Å⁻¹)"
     assert len(masked.patches) >= 1
     holes = [np.ma.getmaskarray(each.collections[0].get_array()).sum() for each in (masked, free)]
