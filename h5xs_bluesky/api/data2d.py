@@ -73,8 +73,9 @@ class Data2d:
     @property
     def excluded(self) -> NDArray[np.bool_]:
         """What counts for nothing (H, W): masked, negative, saturated, not finite."""
-        bad = self.pixels.disqualified(self.data)
-        return self.mask if bad is None else self.mask | bad
+        pixels = self.pixels
+        bad = pixels.disqualified(self.data)
+        return pixels.mask if bad is None else pixels.mask | bad
 
     @property
     def pixels(self) -> Pixels:
