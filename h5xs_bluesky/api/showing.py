@@ -51,8 +51,8 @@ def show_patterns(
         If there are not as many axes as patterns.
     """
     axes = _axes(len(patterns), ax, fig)
+    rings, style = rings_of(reference, patterns)
     for pattern, each in zip(patterns.values(), axes, strict=True):
-        rings, style = rings_of(reference, patterns)
         show_pattern(pattern, each, rings=rings, ring_style=style, **options)
     return axes[0] if len(axes) == 1 else axes
 
