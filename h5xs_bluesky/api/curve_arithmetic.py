@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky.errors import ReductionError
 
+# Attributes that tell the beam, and what scales with it.
+BEAM = ("trans", "trans_sigma", "trans_w", "trans_w_sigma", "trans_e", "trans_e_sigma")
+
 _SAME = 1e-9  # relative difference of two q that are the same
 
 
@@ -17,7 +20,8 @@ class CurveArithmetic:
     """What a curve does with ``+ − × ÷``, with numbers and with curves of independent errors.
 
     `trans` stays that of the left curve with a number and in a difference; it is the sum of both in
-    a sum, and not known (NaN) in a product or a ratio. Overlaps are dropped.
+    a sum, and not known (NaN) in a product or a ratio; so are the other attributes of the beam,
+    which a sum does not have. Overlaps are dropped.
     """
 
     __array_ufunc__ = None  # numpy's numbers leave the operation to the curve
@@ -106,7 +110,8 @@ class CurveArithmetic:
         return other
 
     def _made(self, data: NDArray[np.float64], err: NDArray[np.float64], trans: float) -> Self:
-        changed = replace(cast("Any", self), data=data, err=err, trans=trans, overlaps=[])
+        beam = {} if trans is self.trans else {**dict.fromkeys(BEAM, np.nan), "trans": trans}
+        changed = replace(cast("Any", self), data=data, err=err, overlaps=[], **beam)
         return cast("Self", changed)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky.api.axes import plain_ticks, prepare_axes
-from h5xs_bluesky.api.curve_arithmetic import CurveArithmetic
+from h5xs_bluesky.api.curve_arithmetic import BEAM, CurveArithmetic
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.curve_sums import average_curves, merge_curves
 from h5xs_bluesky.reduction.subtract import subtract_background
@@ -24,10 +24,11 @@ class CurveCombination(CurveArithmetic):
     """The methods of `Data1d` that combine curves, under py4xs' names."""
 
     comments: str
+    trans_sigma: float
     overlaps: list[dict[str, NDArray[np.float64]]]
 
     def scale(self, sc: float) -> Self:
-        """Multiply I, σ and `trans` by a factor, in place: I over `trans` stays.
+        """Multiply I, σ and the beam by a factor, in place: I over `trans` stays.
 
         Raises
         ------
@@ -38,7 +39,8 @@ class CurveCombination(CurveArithmetic):
             raise ReductionError(f"{self.label}: expected a positive factor, found {sc}")
         self.data = self.data * sc
         self.err = self.err * sc
-        self.trans *= sc
+        for name in BEAM:
+            setattr(self, name, getattr(self, name) * sc)
         self.overlaps = [
             {name: values * (1 if name == "q_overlap" else sc) for name, values in overlap.items()}
             for overlap in self.overlaps
@@ -88,6 +90,8 @@ class CurveCombination(CurveArithmetic):
             weighted=weighted,
         )
         result = self._made(values[0], values[1], trans)
+        _set_mean_beam(result, curves)
+        result.trans = trans
         labels = ", ".join(d1.label for d1 in curves)
         result.comments = _noted(result.comments, f"average of {len(curves)} curves: {labels}")
         if plot_data:
@@ -184,20 +188,21 @@ class CurveCombination(CurveArithmetic):
                 f"{len(self.overlaps)} and {len(dbak.overlaps)}"
             )
         beams = np.array([self.trans, dbak.trans])
+        sigmas = np.nan_to_num([self.trans_sigma, dbak.trans_sigma])  # not told: taken as exact
         if not (np.isfinite(beams) & (beams > 0)).any():
             logger.warning(
                 "%s and %s: no transmitted beam is known; the curves are subtracted as they are",
                 self.label,
                 dbak.label,
             )
-            beams = np.ones(2)
+            beams, sigmas = np.ones(2), np.zeros(2)
         values = subtract_background(
             sample=np.stack([self.data, self.err]),
             buffer=np.stack([dbak.data, dbak.err]),
             trans_sample=float(beams[0]),
             trans_buffer=float(beams[1]),
-            trans_sigma_sample=0.0,
-            trans_sigma_buffer=0.0,
+            trans_sigma_sample=float(sigmas[0]),
+            trans_sigma_buffer=float(sigmas[1]),
             sc_factor=sc_factor,
         )
         factor = float(sc_factor * beams[0] / beams[1])
@@ -237,3 +242,11 @@ class CurveCombination(CurveArithmetic):
 
 def _noted(comments: str, line: str) -> str:
     return "\n".join([*comments.splitlines(), line])
+
+
+def _set_mean_beam(result: Any, curves: Sequence[Any]) -> None:
+    """Give an average the mean of each reading, and the uncertainty of the mean."""
+    for value, sigma in zip(BEAM[::2], BEAM[1::2], strict=True):
+        setattr(result, value, float(np.mean([getattr(each, value) for each in curves])))
+        errors = np.array([getattr(each, sigma) for each in curves])
+        setattr(result, sigma, float(np.sqrt(np.sum(errors**2)) / len(errors)))

@@ -202,3 +202,18 @@ def test_saved_curve_is_read_back_with_its_header(tmp_path: Path) -> None:
     (tmp_path / "words.dat").write_text("words")
     with pytest.raises(FileFormatError, match=r"words\.dat"):
         Data1d.from_file(tmp_path / "words.dat")
+
+
+def test_uncertainty_of_the_beam_enters_a_subtraction_and_follows_the_beam() -> None:
+    sample, buffer = curve([10.0], 0.3, trans=2.0), curve([4.0], 0.2, trans=4.0)
+    sample.trans_sigma, buffer.trans_sigma, buffer.trans_w = 0.02, 0.08, 5.0
+    less = sample.bkg_cor(buffer)
+    common = 2.0 * np.hypot(0.01, 0.02)  # of the scaled buffer
+    assert np.isclose(less.err[0], np.sqrt(0.3**2 + 0.1**2 + common**2))
+    doubled = buffer.avg([]).scale(2)
+    assert (doubled.trans, doubled.trans_sigma, doubled.trans_w) == (8.0, 0.16, 10.0)
+    mean = sample.avg([buffer])
+    assert mean.trans == 3.0
+    assert np.isclose(mean.trans_sigma, np.hypot(0.02, 0.08) / 2)
+    assert np.isnan((sample * buffer).trans_sigma)
+    assert (sample * 2).trans_sigma == 0.02
