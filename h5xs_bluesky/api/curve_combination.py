@@ -13,6 +13,7 @@ from h5xs_bluesky.api.curve_arithmetic import BEAM, CurveArithmetic
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.curve_sums import average_curves, merge_curves
 from h5xs_bluesky.reduction.subtract import subtract_background
+from h5xs_bluesky.reduction.water import WATER, WaterPeak, peak_intensity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,67 @@ class CurveCombination(CurveArithmetic):
 
     comments: str
     trans_sigma: float
+    trans_w: float
+    trans_w_sigma: float
+    trans_e: float
+    trans_e_sigma: float
     overlaps: list[dict[str, NDArray[np.float64]]]
+
+    def set_trans(
+        self,
+        transMode: Any,  # noqa: N803 - the ancestor's name
+        trans: float = -1,
+        ref_trans: float = -1,
+        calc_water_peak: bool = False,
+        q_start: float = 1.85,
+        q_end: float = 2.15,
+        debug: bool = False,
+    ) -> Self:
+        """Choose what tells the beam of this curve, in place.
+
+        Parameters
+        ----------
+        transMode
+            ``"external"``, or ``"water"`` for the intensity of the water peak; py4xs'
+            ``trans_mode`` and its values will do.
+        trans
+            The monitor's reading, if above 0; otherwise `trans_e` stays.
+        ref_trans
+            If above 0, scale the curve to this beam.
+        calc_water_peak
+            Find the water peak's intensity, `trans_w`, also where it is not what is chosen.
+        q_start, q_end
+            The water peak's range in Å⁻¹.
+        debug
+            Not needed; taken so that calls written for py4xs run.
+
+        Raises
+        ------
+        ReductionError
+            If the curve does not reach the water peak, or the beam is not known and it is to be
+            scaled.
+        """
+        from h5xs_bluesky.api.methods.monitors import trans_mode_of
+
+        del debug
+        mode = trans_mode_of(transMode)
+        if trans > 0:
+            self.trans_e, self.trans_e_sigma = float(trans), np.nan
+        if mode == WATER or calc_water_peak:
+            curves = np.stack([self.data, self.err])[None]
+            peak = WaterPeak(q_range=(q_start, q_end), background=None)
+            found = peak_intensity(curves, q=self.qgrid, peak=peak)[0]
+            self.trans_w, self.trans_w_sigma = float(found[0]), float(found[1])
+        chosen = "trans_w" if mode == WATER else "trans_e"
+        self.trans, self.trans_sigma = getattr(self, chosen), getattr(self, f"{chosen}_sigma")
+        self.comments = _noted(self.comments, f"transmitted beam ({mode}): {self.trans:.9g}")
+        if ref_trans > 0:
+            if not self.trans > 0:
+                raise ReductionError(
+                    f"{self.label}: expected a transmitted beam to scale by, found {self.trans}"
+                )
+            self.scale(ref_trans / self.trans)
+        return self
 
     def scale(self, sc: float) -> Self:
         """Multiply I, σ and the beam by a factor, in place: I over `trans` stays.

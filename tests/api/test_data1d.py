@@ -217,3 +217,24 @@ def test_uncertainty_of_the_beam_enters_a_subtraction_and_follows_the_beam() -> 
     assert np.isclose(mean.trans_sigma, np.hypot(0.02, 0.08) / 2)
     assert np.isnan((sample * buffer).trans_sigma)
     assert (sample * 2).trans_sigma == 0.02
+
+
+def test_beam_is_given_or_found_in_the_water_peak() -> None:
+    q = np.linspace(0.1, 3.0, 59)
+    d1 = Data1d(qgrid=q, data=2 + q, err=np.full(59, 0.1), label="water")
+    inside = (q > 1.85) & (q < 2.15)
+    assert d1.set_trans("external", 50.0).trans == 50.0
+    assert np.isnan(d1.trans_sigma)
+    d1.set_trans("water")
+    assert np.isclose(d1.trans, np.sum(2 + q[inside]))
+    assert np.isclose(d1.trans_sigma, 0.1 * np.sqrt(inside.sum()))
+    assert d1.trans_e == 50.0
+    scaled = d1.set_trans("external", ref_trans=100.0)
+    assert scaled is d1
+    assert (d1.trans, d1.data[0]) == (100.0, 2 * (2 + q[0]))
+    with pytest.raises(ReductionError, match="water peak"):
+        curve([1.0, 2.0]).set_trans("water")
+    with pytest.raises(ReductionError, match="a: expected a transmitted beam"):
+        curve([1.0]).set_trans("external", ref_trans=1.0)
+    with pytest.raises(ReductionError, match="transMode"):
+        d1.set_trans("guess")
