@@ -143,6 +143,7 @@ class Beamline:
         detectors = {
             detector.extension: {
                 "geometry": asdict(detector.geometry),
+                "orientation": asdict(detector.orientation),
                 "fix_scale": detector.fix_scale,
                 "saturation": detector.saturation,
                 "mask_sha256": hashlib.sha256(detector.mask.tobytes()).hexdigest(),

@@ -16,9 +16,11 @@ from h5xs_bluesky.io.py4xs_masks import pack_mask, unpack_mask
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
 from h5xs_bluesky.reduction.merge import default_scales
+from h5xs_bluesky.reduction.orientation import SampleOrientation
 from h5xs_bluesky.reduction.py4xs_geometry import Py4xsGeometry
 
 _OURS = "h5xs"
+_PY4XS_INCIDENT_ANGLE = 0.2  # degrees; what py4xs has where no surface is in the beam
 
 # The fields under which py4xs looks for the frames of a detector, by its extension.
 _FIELDS = {
@@ -78,8 +80,7 @@ def _to_mapping(detector: Detector) -> dict[str, Any]:
         "ImageHeight": rows,
         "exp_para": {
             **_py4xs_parameters(detector.geometry),
-            "grazing_incident": False,
-            "incident_angle": 0.2,
+            **_py4xs_orientation(detector.orientation),
             "fix_azimuthal_angles": False,
             "mask": list(pack_mask(detector.mask)),
         },
@@ -88,6 +89,7 @@ def _to_mapping(detector: Detector) -> dict[str, Any]:
             "model": detector.model,
             "saturation": detector.saturation,
             "geometry": asdict(detector.geometry),
+            "orientation": asdict(detector.orientation),
             "corrections": {name: digest(array) for name, array in detector.corrections.items()},
         },
     }
@@ -110,6 +112,7 @@ def _from_mapping(entry: Mapping[str, Any], folder: Path) -> Detector:
         mask=unpack_mask(bytes(entry["exp_para"]["mask"]), shape=geometry.shape),
         fix_scale=float(entry["fix_scale"]),
         saturation=ours["saturation"],
+        orientation=SampleOrientation(**ours.get("orientation", {})),
         **load_corrections(folder, extension, ours.get("corrections", {})),
     )
 
@@ -144,7 +147,23 @@ def _from_py4xs(entry: Mapping[str, Any]) -> Detector:
         geometry=place.to_geometry(),
         mask=place.stored(mask),
         fix_scale=1.0 if scale is None else float(scale),
+        orientation=SampleOrientation(
+            sample_normal_deg=place.sample_normal_deg,
+            incident_angle_deg=(
+                float(parameters["incident_angle"]) if parameters.get("grazing_incident") else None
+            ),
+            mirrored=place.flip < 0,
+        ),
     )
+
+
+def _py4xs_orientation(orientation: SampleOrientation) -> dict[str, Any]:
+    angle = orientation.incident_angle_deg
+    return {
+        "sample_normal": orientation.sample_normal_deg,
+        "grazing_incident": angle is not None,
+        "incident_angle": _PY4XS_INCIDENT_ANGLE if angle is None else angle,
+    }
 
 
 def _py4xs_parameters(geometry: Geometry) -> dict[str, Any]:
@@ -166,5 +185,4 @@ def _py4xs_parameters(geometry: Geometry) -> dict[str, Any]:
         "det_tilt": place.det_tilt_deg,
         "det_phi": place.det_phi_deg,
         "flip": place.flip,
-        "sample_normal": place.sample_normal_deg,
     }

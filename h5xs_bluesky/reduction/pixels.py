@@ -127,17 +127,22 @@ class Pixels:
         frame : ndarray
             Of any shape.
         """
-        if self.any_value:
-            return None
-        bad = None
-        if frame.dtype.kind == "f":
-            bad = ~np.isfinite(frame) | (frame < 0)
-        elif frame.dtype.kind == "i":
-            bad = frame < 0
-        limit = self.saturation
-        if limit is None and frame.dtype.kind == "u":
-            limit = int(np.iinfo(frame.dtype).max) - 1
-        if limit is None:
-            return bad
-        high = frame >= limit
-        return high if bad is None else bad | high
+        return None if self.any_value else disqualified_values(frame, saturation=self.saturation)
+
+
+def disqualified_values(
+    frame: NDArray[Any], *, saturation: float | None
+) -> NDArray[np.bool_] | None:
+    """Tell which values are no counts; see `Pixels.disqualified`."""
+    bad = None
+    if frame.dtype.kind == "f":
+        bad = ~np.isfinite(frame) | (frame < 0)
+    elif frame.dtype.kind == "i":
+        bad = frame < 0
+    limit = saturation
+    if limit is None and frame.dtype.kind == "u":
+        limit = int(np.iinfo(frame.dtype).max) - 1
+    if limit is None:
+        return bad
+    high = frame >= limit
+    return high if bad is None else bad | high
