@@ -40,8 +40,8 @@ def _figures(*, tiny: bool, quick: bool) -> list[Figure]:
         ]
     if quick:
         return [
-            *kernel.measure(runs=40, budget_s=6.0),
-            *files.measure(count=800, runs=5, budget_s=6.0),
+            *kernel.measure(runs=40, budget_s=5.0),
+            *files.measure(count=800, runs=4, budget_s=4.0),
             memory.measure(runs=1),
         ]
     return [
