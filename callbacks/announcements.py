@@ -95,7 +95,9 @@ class Announcements:
         elif name in ("resource", "stream_resource"):
             self._resources[doc["uid"]] = doc
         elif name == "stream_datum":
-            yield self._stream_datum(doc, received)
+            found = self._stream_datum(doc, received)
+            if found.places:  # an empty one promises nothing
+                yield found
         elif name == "datum":
             if doc["datum_id"] in self._wanted:
                 yield self._datum(doc, received, *self._wanted.pop(doc["datum_id"]))

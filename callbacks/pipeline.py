@@ -310,7 +310,7 @@ class Pipeline:
         self._finish_if_done(run)
 
     def _finish_if_done(self, run: _Run) -> None:
-        if run.stop_size is None or run.awaited:
+        if run.stop_size is None or run.awaited or run.status.uid not in self._runs:
             return
         size = run.stop_size
         self._finish(self._runs.pop(run.status.uid))

@@ -408,6 +408,26 @@ def test_descriptors_may_come_late(tmp_path: Path) -> None:
         assert file["water/em1_monitor/data/em1"][()].tolist() == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("empty_at", [0, 2, 3])
+def test_stream_datum_without_events_promises_nothing(tmp_path: Path, empty_at: int) -> None:
+    """Before, between and after the others; a detector that was asked too early sends it."""
+    live = live_at(tmp_path, wait_s=20.0)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    path = file_of(tmp_path / "experiment" / "ioc.h5", stack(3))
+    send(live, run.begin(), run.resource(SAXS, path))
+    for number in range(3):
+        if number == empty_at:
+            send(live, run.datum(SAXS, number, number))
+        send(live, run.datum(SAXS, number, number + 1))
+    if empty_at == 3:
+        send(live, run.datum(SAXS, 3, 3))
+    began = time.monotonic()
+    send(live, run.end())
+    status = finished(live)
+    assert (status["reduced"], status["missing"], status["errors"]) == (3, 0, [])
+    assert time.monotonic() - began < 10
+
+
 @pytest.mark.parametrize(
     ("documents", "word"),
     [
