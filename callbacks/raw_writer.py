@@ -73,7 +73,7 @@ class RawWriter:
         stream = self.contents.stream_of(doc)
         rows = self.contents.streams[stream].rows
         stacks = {f: v for f, v in doc["data"].items() if isinstance(v, FrameStack)}
-        known = len(self._frames)
+        known = self._frames.made
         references = self._frames.append(
             stream, stacks, row=len(rows), stamps=lambda field: _stamps(doc, field)
         )
@@ -81,7 +81,7 @@ class RawWriter:
         self._journal.append("event", record)
         row = self.contents.consume("event", record)
         self._append_new_rows(stream, doc)
-        if len(self._frames) > known:
+        if self._frames.made > known:
             self.publish()
         return AcknowledgedEvent(
             stream=stream,
@@ -118,7 +118,7 @@ class RawWriter:
             "rows": list(rows),
             "time": wanted.received,
         }
-        known = len(self._frames)
+        known = self._frames.made
         if not wanted.frames:
             record["values"] = _by_event(arrival)
         elif arrival.chunks is None:
@@ -127,7 +127,7 @@ class RawWriter:
             record["reference"] = self._frames.copy(arrival, arrival.chunks, list(rows))
         self._journal.append(FOUND, record)
         self.contents.consume(FOUND, record)
-        if len(self._frames) > known:
+        if self._frames.made > known:
             self.publish()
         return [
             AcknowledgedEvent(

@@ -80,16 +80,24 @@ class RunFolder:
         """Let another writer take the folder."""
         self.lock.release()
 
-    def new_file(self, *parts: str) -> Path:
-        """Give the path of a new HDF5 file, named after a stream and perhaps a field."""
+    def new_file(self, *parts: str, number: int = 1) -> Path:
+        """Give the path of a new HDF5 file, named after a stream and perhaps a field.
+
+        Parameters
+        ----------
+        parts
+            Stream and field.
+        number
+            Of the file among those of these parts; a later one, if it is taken.
+        """
         stem = ".".join(safe_name(part) for part in parts)
-        path = self.path / (stem + schema.H5_SUFFIX)
         taken = (schema.RUN_FILE, schema.PROCESSED_FILE)
-        number = 1
-        while path.name in taken or path.exists():
+        while True:
+            suffix = f"-{number}" if number > 1 else ""
+            path = self.path / f"{stem}{suffix}{schema.H5_SUFFIX}"
+            if path.name not in taken and not path.exists():
+                return path
             number += 1
-            path = self.path / f"{stem}-{number}{schema.H5_SUFFIX}"
-        return path
 
 
 def _candidates(name: str, scan_id: Any, uid: str) -> Iterator[str]:

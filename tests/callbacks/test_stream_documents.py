@@ -687,3 +687,45 @@ def test_rows_that_a_link_skips_have_no_position(tmp_path: Path) -> None:
     assert np.array_equal(dt.get_d2("water", frn=1)["_SAXS"].data, stack(6)[5])
     dt.load_data(update_only=False)
     assert len(dt.d1s["water"]["merged"]) == 2
+
+
+def patterns_of(folder: Path, count: int) -> list[NDArray[Any]]:
+    dt = h5xs(folder / "experiment/experiment.h5", read_only=True)
+    return [dt.get_d2("water", frn=number)["_SAXS"].data for number in range(count)]
+
+
+def assert_offline_is_as_live(folder: Path, count: int) -> None:
+    dt = h5xs(folder / "experiment/experiment.h5", read_only=True)
+    dt.load_d1s("water")
+    live_curves = [curve.data.copy() for curve in dt.d1s["water"]["_SAXS"]]
+    assert np.isfinite(live_curves).any(axis=1).all()
+    dt.load_data(update_only=False)
+    assert np.array_equal(
+        live_curves, [curve.data for curve in dt.d1s["water"]["_SAXS"]], equal_nan=True
+    )
+    assert len(live_curves) == count
+
+
+@pytest.mark.parametrize(
+    ("steps", "frames", "files", "why"),
+    [
+        ([(2, 4, 1), (0, 2, 3)], [2, 3, 0, 1], 1, "backwards in the file"),
+        ([(0, 2, 1), (0, 2, 3)], [0, 1, 0, 1], 2, "frames that belong to two rows each"),
+        ([(1, 2, 1), (0, 3, 2), (2, 4, 5)], [1, 0, 1, 2, 2, 3], 3, "and some of them again"),
+    ],
+)
+def test_announcements_may_go_anywhere_in_a_file(
+    tmp_path: Path, steps: list[tuple[int, int, int]], frames: list[int], files: int, why: str
+) -> None:
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    path = file_of(tmp_path / "experiment" / "ioc.h5", stack(4))
+    send(live, run.begin(), run.resource(SAXS, path))
+    for first, stop, seq_num in steps:
+        send(live, run.datum(SAXS, first, stop, seq_num=seq_num))
+    send(live, run.end())
+    status = finished(live)
+    assert (status["acknowledged"], status["reduced"]) == (len(frames),) * 2
+    assert np.array_equal(patterns_of(tmp_path, len(frames)), stack(4)[frames]), why
+    assert len(list((tmp_path / "experiment/water").glob("primary.*.h5"))) == files
+    assert_offline_is_as_live(tmp_path, len(frames))
