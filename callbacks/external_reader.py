@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky.callbacks.announcements import Announcement
 from h5xs_bluesky.callbacks.room import Room
-from h5xs_bluesky.errors import FileFormatError, RefusedError
+from h5xs_bluesky.errors import FileFormatError, FrameAbsentError, RefusedError
 from h5xs_bluesky.io.bitshuffle import compress
 from h5xs_bluesky.io.external import AllowedFolders, ExternalDataset
 
@@ -26,6 +26,7 @@ _SOON_S = 0.004  # between two looks at a file that has just brought, or been pr
 _LATER_S = 0.1  # at one that has not for a while
 _A_WHILE_S = 1.0
 _KEPT_OPEN_S = 10.0
+_MOST_OPEN = 32  # files; a run may have one for every event
 _BATCH_BYTES = 32_000_000
 
 
@@ -141,6 +142,7 @@ class ExternalReader:
             for source in list(self._sources.values()):
                 if source.next_look <= now:
                     self._look(source)
+            self._close_some()
         while not self._new.empty():
             self._take_new()
         for source in list(self._sources.values()):
@@ -174,9 +176,13 @@ class ExternalReader:
             self._read(source)
         except (RefusedError, FileFormatError) as error:
             self._give_up(source, str(error))
+        except FrameAbsentError as error:
+            source.problem = _one_line(source, error)
         except Exception as error:  # noqa: BLE001 - it is told when the patience is at its end
             source.problem = _one_line(source, error)
             source.close()
+        if source.open is not None and not source.open.grows:
+            source.close()  # opened in the plain mode, it would lock its writer out
         now = time.monotonic()
         if not source.wanted:
             self._rest(source, now)
@@ -184,6 +190,12 @@ class ExternalReader:
         if now - source.found > self._patience_s:
             self._give_up(source, source.problem, before=now - self._patience_s)
         source.next_look = now + (_SOON_S if now - source.news < _A_WHILE_S else _LATER_S)
+
+    def _close_some(self) -> None:
+        """Close the files that have had no news for longest, if too many are open."""
+        opened = [source for source in self._sources.values() if source.open is not None]
+        for source in sorted(opened, key=lambda each: each.news)[:-_MOST_OPEN]:
+            source.close()
 
     def _rest(self, source: _Source, now: float) -> None:
         """Keep a file open for a while after its last frame, in which more may be announced."""
@@ -212,19 +224,18 @@ class ExternalReader:
                     f"{source.path}: expected {first + announcement.per_event} rows in "
                     f"{source.dataset}, found {rows}"
                 )
-                if not dataset.grows:
-                    source.close()
                 return
-            self._deliver(wanted, dataset, first, events)
+            wanted.done += self._deliver(wanted, dataset, first, events)
             source.news = source.found = time.monotonic()
-            wanted.done += events
             if wanted.done == len(announcement.places):
                 source.wanted.popleft()
 
-    def _deliver(self, wanted: _Wanted, dataset: ExternalDataset, first: int, events: int) -> None:
+    def _deliver(self, wanted: _Wanted, dataset: ExternalDataset, first: int, events: int) -> int:
+        """Hand on what is there of so many events; gives how many it was."""
         announcement = wanted.announcement
         read = dataset.frames if announcement.frames else dataset.values
-        data = read(first, events * announcement.per_event)
+        data = read(first, events, announcement.per_event)
+        events = len(data) // announcement.per_event
         copied = announcement.frames and not dataset.permanent
         chunks = [compress(frame) for frame in data] if copied else None
         room = announcement.frames and self._enter(data.nbytes, wait=copied)
@@ -242,6 +253,7 @@ class ExternalReader:
                 size=data.nbytes if room else 0,
             )
         )
+        return events
 
     def _enter(self, size: int, *, wait: bool) -> bool:
         """Take room for frames, waiting for it if they cannot be read again."""

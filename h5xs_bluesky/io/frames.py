@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.io.bitshuffle import decompress
+from h5xs_bluesky.io.opening import open_frames as open_frames
+from h5xs_bluesky.io.opening import refresh as refresh
+from h5xs_bluesky.io.presence import refuse_absent
 
 LIBVER = ("v110", "v110")
 _BITSHUFFLE = 32008
@@ -271,29 +274,6 @@ class LinkedFrames:
             self._file.swmr_mode = True
 
 
-def open_frames(path: Path) -> h5py.File:
-    """Open a file of frames for reading, also while it is written.
-
-    Raises
-    ------
-    OSError
-        If it cannot be opened. A file that a killed writer left needs `h5xs repair`.
-    """
-    try:
-        return h5py.File(path, "r", swmr=True)
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError):  # an older format, or open here in the plain mode
-        return h5py.File(path, "r")
-
-
-def refresh(dataset: h5py.Dataset) -> h5py.Dataset:
-    """Give a dataset as it is now, where its file may be growing."""
-    if dataset.file.swmr_mode:
-        dataset.refresh()
-    return dataset
-
-
 def committed_frames(file: h5py.Group) -> int:
     """Count the frames that a frame file, own or linked, has for certain; it may be growing."""
     count = int(refresh(file[schema.COMMITTED])[0])
@@ -306,7 +286,7 @@ def read_frame(data: h5py.Dataset, row: int) -> NDArray[Any]:
     Parameters
     ----------
     data
-        (n, H, W), or (m, n, H, W) as some older files have it.
+        (n, H, W), (H, W), or (m, n, H, W) as some older files have it.
     row
         Counted flat.
 
@@ -314,12 +294,15 @@ def read_frame(data: h5py.Dataset, row: int) -> NDArray[Any]:
     ------
     IndexError
         If there is no such frame.
+    FrameAbsentError
+        If the dataset has it, but it is not on disk: not yet, or not any more.
     OSError
         If it cannot be read.
     """
-    rows = int(np.prod(data.shape[:-2]))
+    rows = int(np.prod(data.shape[:-2], dtype=int))
     if not 0 <= row < rows:
         raise IndexError(f"{data.file.filename}: expected a frame below {rows}, found {row}")
+    refuse_absent(data, row)
     index = np.unravel_index(row, data.shape[:-2])
     if data.chunks == (*[1] * len(index), *data.shape[-2:]) and _is_bitshuffle_lz4(data):
         offset = (*(int(i) for i in index), 0, 0)

@@ -22,6 +22,8 @@ from small_streams import FRAMES, Documents, Ioc, StreamedRun, file_of
 from h5xs_bluesky import h5xs
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
 from h5xs_bluesky.config import Output, Roots
+from h5xs_bluesky.errors import FrameAbsentError
+from h5xs_bluesky.io.frames import read_frame
 from h5xs_bluesky.io.repair import repair_experiment
 
 KEYS = {SAXS: (1, *SHAPES[SAXS]), WAXS: (1, *SHAPES[WAXS])}
@@ -291,6 +293,62 @@ def view_of_what_is_not_there(path: Path, announce: Callable[[], None]) -> None:
     announce()
 
 
+def cut_short_behind_a_link(path: Path, announce: Callable[[], None]) -> None:
+    cut_short(path.parent / "data.h5", lambda: None)
+    with h5py.File(path, "w", libver="latest") as file:
+        file[FRAMES] = h5py.ExternalLink("data.h5", FRAMES)
+    announce()
+
+
+def cut_short_behind_a_view(path: Path, announce: Callable[[], None]) -> None:
+    cut_short(path.parent / "data.h5", lambda: None)
+    layout = h5py.VirtualLayout((3, *SHAPES[SAXS]), "i4")
+    layout[:] = h5py.VirtualSource("data.h5", FRAMES, (3, *SHAPES[SAXS]))
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_virtual_dataset(FRAMES, layout)
+    announce()
+
+
+def view_of_a_file_that_comes_late(path: Path, announce: Callable[[], None]) -> None:
+    layout = h5py.VirtualLayout((3, *SHAPES[SAXS]), "i4")
+    layout[:2] = h5py.VirtualSource("1.h5", FRAMES, (2, *SHAPES[SAXS]))
+    layout[2:] = h5py.VirtualSource("2.h5", FRAMES, (1, *SHAPES[SAXS]))
+    file_of(path.parent / "1.h5", stack(3)[:2])
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_virtual_dataset(FRAMES, layout)
+    announce()
+    time.sleep(0.7)
+    file_of(path.parent / "2.h5", stack(3)[2:])
+
+
+def set_aside(path: Path) -> tuple[h5py.File, h5py.Dataset]:
+    """Make a file whose dataset is long enough from the start, and empty."""
+    path.parent.mkdir(parents=True)
+    file = h5py.File(path, "w", libver="latest")
+    data = file.create_dataset(
+        FRAMES, (3, *SHAPES[SAXS]), "i4", maxshape=(None, *SHAPES[SAXS]), chunks=(1, *SHAPES[SAXS])
+    )
+    file.swmr_mode = True
+    return file, data
+
+
+def is_filled_late(path: Path, announce: Callable[[], None]) -> None:
+    file, data = set_aside(path)
+    announce()
+    for number, frame in enumerate(stack(3)):
+        time.sleep(0.3)
+        data[number] = frame
+        file.flush()
+    file.close()
+
+
+def is_never_filled(path: Path, announce: Callable[[], None]) -> None:
+    file, data = set_aside(path)
+    data[0] = stack(1)[0]
+    file.close()
+    announce()
+
+
 def holds_no_numbers(path: Path, announce: Callable[[], None]) -> None:
     path.parent.mkdir(parents=True)
     with h5py.File(path, "w") as file:
@@ -318,7 +376,12 @@ def has_another_dataset(path: Path, announce: Callable[[], None]) -> None:
         (vanishes, 1, "expected a file, found none"),
         (links_elsewhere, 0, "found a link to"),
         (is_stored_elsewhere, 0, "found a link to '/etc/services'"),
+        (cut_short_behind_a_link, 1, "cut short"),
+        (cut_short_behind_a_view, 1, "cut short"),
         (view_of_what_is_not_there, 0, "expected its sources, found no"),
+        (view_of_a_file_that_comes_late, 3, ""),
+        (is_filled_late, 3, ""),
+        (is_never_filled, 1, "it is not written yet"),
         (holds_no_numbers, 0, "expected an array of numbers"),
         (has_another_dataset, 0, "expected a dataset"),
     ],
@@ -351,6 +414,10 @@ def test_file_that_is_not_as_it_should_be(
         assert len(curves) == 3
         assert np.isfinite(curves[:, 0]).any()
         if acknowledged:
+            raw = file[f"water/primary/data/{SAXS}"]
+            assert np.array_equal(
+                [read_frame(raw, n) for n in range(acknowledged)], stack(3)[:acknowledged]
+            )
             there = np.isfinite(file["water/processed/_SAXS"][:, 0]).any(axis=1)
             assert there.tolist() == [True] * acknowledged + [False] * (3 - acknowledged)
 
@@ -729,3 +796,77 @@ def test_announcements_may_go_anywhere_in_a_file(
     assert np.array_equal(patterns_of(tmp_path, len(frames)), stack(4)[frames]), why
     assert len(list((tmp_path / "experiment/water").glob("primary.*.h5"))) == files
     assert_offline_is_as_live(tmp_path, len(frames))
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def cut_in_half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("view", [True, False])
+@pytest.mark.parametrize(
+    ("damage", "left", "why"),
+    [(cut_in_half, 1, "it was cut short"), (remove, 0, "expected its sources, found no")],
+)
+def test_frames_that_vanish_later_are_told_and_good_curves_stay(
+    tmp_path: Path,
+    view: bool,
+    damage: Callable[[Path], None],
+    left: int,
+    why: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = tmp_path / "experiment"
+    source = file_of(folder / "d.h5", stack(3))
+    target = source
+    if view:
+        target = folder / "master.h5"
+        layout = h5py.VirtualLayout((3, *SHAPES[SAXS]), "i4")
+        layout[:] = h5py.VirtualSource("d.h5", FRAMES, (3, *SHAPES[SAXS]))
+        with h5py.File(target, "w", libver="latest") as file:
+            file.create_virtual_dataset(FRAMES, layout)
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    send(live, run.begin(), run.resource(SAXS, target), run.datum(SAXS, 0, 3), run.end())
+    assert finished(live)["reduced"] == 3
+    with h5py.File(folder / "experiment.h5", "r") as file:
+        before = file["water/processed/_SAXS"][()]
+    kept = source.read_bytes()
+    damage(source)
+    dt = h5xs(folder / "experiment.h5")
+    for number in range(left):
+        assert np.array_equal(dt.get_d2("water", frn=number)["_SAXS"].data, stack(3)[number])
+    for number in range(left, 3):
+        with pytest.raises((FrameAbsentError, IndexError), match=f"{why}|found none"):
+            dt.get_d2("water", frn=number)
+    dt.load_data()
+    if view or left:
+        there = [np.isfinite(curve.data).any() for curve in dt.d1s["water"]["_SAXS"]]
+        assert there == [True] * left + [False] * (3 - left)
+        assert f"{3 - left} frames that its file has reduced were not found" in caplog.text
+    with h5py.File(folder / "experiment.h5", "r") as file:
+        assert np.array_equal(file["water/processed/_SAXS"][()], before, equal_nan=True)
+    source.write_bytes(kept)
+    dt.load_data()
+    assert all(np.isfinite(curve.data).any() for curve in dt.d1s["water"]["_SAXS"])
+
+
+def test_our_reading_does_not_lock_a_detector_out(tmp_path: Path) -> None:
+    """A file that is not written in the mode for many readers may be opened again by its writer."""
+    path = tmp_path / "experiment" / "ioc.h5"
+    path.parent.mkdir()
+    with h5py.File(path, "w") as file:
+        file.create_dataset(FRAMES, data=stack(3), maxshape=(None, *SHAPES[SAXS]), chunks=True)
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    send(live, run.begin(), run.resource(SAXS, path), run.datum(SAXS, 0, 3))
+    assert live.wait(10)
+    with h5py.File(path, "r+") as file:  # it would say: unable to lock file
+        data = file[FRAMES]
+        data.resize(4, axis=0)
+        data[3] = stack(1)[0]
+    send(live, run.datum(SAXS, 3, 4), run.end())
+    assert finished(live)["reduced"] == 4
