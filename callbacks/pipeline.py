@@ -14,6 +14,7 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.callbacks.announcements import Announcements
 from h5xs_bluesky.callbacks.configurations import Configurations
 from h5xs_bluesky.callbacks.documents import Document, FrameStack
+from h5xs_bluesky.callbacks.early import EarlyDocuments
 from h5xs_bluesky.callbacks.external_reader import Arrival, ExternalReader
 from h5xs_bluesky.callbacks.finish import finish_run
 from h5xs_bluesky.callbacks.raw_writer import RawWriter
@@ -38,7 +39,8 @@ class _Run:
     """One run on its way through the writer thread.
 
     `awaited` counts the events in files of other writers that are neither found nor given up;
-    what was found before its event came waits in `early`.
+    what was found before its event came waits in `early`, documents that came before those that
+    they refer to in `held`.
     """
 
     experiment: Path
@@ -50,6 +52,7 @@ class _Run:
     rows: RowJoiner = field(default_factory=RowJoiner)
     awaited: int = 0
     early: deque[Arrival] = field(default_factory=deque)
+    held: EarlyDocuments = field(default_factory=EarlyDocuments)
     stop_size: int | None = None
     linked: bool = False
 
@@ -190,11 +193,17 @@ class Pipeline:
 
     def _record(self, run: _Run, name: str, doc: Document) -> None:
         received = time.time()
+        lacks = run.writer.contents.lacks
+        if lacks(name, doc) and run.held.add(name, doc):
+            return
         run.writer.record(name, doc, received)
         self._announce(run, name, doc, received=received)
         if name == "descriptor":
             run.expect(doc)
             run.link()
+        if name in ("descriptor", "stream_resource"):
+            for early in run.held.take(lambda *each: not lacks(*each)):
+                self._record(run, *early)
 
     def _announce(
         self, run: _Run, name: str, doc: Document, *, received: float, row: int | None = None
@@ -303,6 +312,9 @@ class Pipeline:
     def _stop(self, run: _Run, doc: Document, size: int) -> None:
         run.stop_size = size
         try:
+            for name, early in run.held.take(lambda *_: True):
+                run.status.fail(run.writer.contents.lacks(name, early))
+                run.writer.keep(name, early)
             run.writer.record("stop", doc, time.time())
         except OSError as error:
             run.status.fail(f"stop: {type(error).__name__}: {error}")
@@ -340,7 +352,7 @@ class Pipeline:
             )
         folder = RunFolder.claim(experiment, name=name, scan_id=scan_id, uid=uid)
         status.sample, status.folder = folder.sample, str(folder.path)
-        writer = RawWriter(folder, {schema.SAMPLE_NAME: name})
+        writer = RawWriter(folder, {schema.SAMPLE_NAME: name}, tell=status.fail)
         writer.record("start", doc)
         reducer = RunReducer(
             folder=folder,

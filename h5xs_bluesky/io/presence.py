@@ -4,8 +4,8 @@ That is so for chunks that were never written, for what lies beyond the end of a
 short, and for views (virtual datasets) of files that are not there, or are cut short themselves.
 Whoever reads frames asks here first.
 
-What cannot be told: a chunk that was set aside with its file (``H5D_ALLOC_TIME_EARLY``), and rows of
-a chunk of several rows, count as written.
+What cannot be told: a chunk that was set aside with its file (``H5D_ALLOC_TIME_EARLY``), and the
+rows of a chunk of several rows, count as written.
 """
 
 import os

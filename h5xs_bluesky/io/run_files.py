@@ -163,6 +163,8 @@ def _link_stream(group: h5py.Group, stream: StreamContents) -> None:
     for name in (schema.TIME, schema.SEQ_NUM):
         group[name] = h5py.ExternalLink(stream.file, "/" + name)
     for field_name in stream.scalars:
+        if field_name in stream.frames:  # a descriptor may call a number what are frames
+            continue
         for name in (schema.DATA, schema.TIMESTAMPS):
             member = f"{name}/{safe_name(field_name)}"
             group[member] = h5py.ExternalLink(stream.file, "/" + member)
@@ -171,10 +173,20 @@ def _link_stream(group: h5py.Group, stream: StreamContents) -> None:
 def _link_frames(group: h5py.Group, stream: StreamContents) -> None:
     """Link the frame files; the second and further ones of a field get its name with a number."""
     for field_name, files in stream.frames.items():
-        for number, contents in enumerate(files, start=1):
-            member = safe_name(field_name) if number == 1 else safe_name(f"{field_name}_{number}")
+        number = 0
+        for contents in files:
+            number, member = _unused_name(group[schema.DATA], field_name, number + 1)
             for name in (schema.DATA, schema.TIMESTAMPS):
                 group[name][member] = h5py.ExternalLink(contents.file, "/" + name)
+
+
+def _unused_name(data: h5py.Group, field_name: str, number: int) -> tuple[int, str]:
+    """Give the first free name of a field with this number, or a later one."""
+    while True:
+        member = safe_name(field_name if number == 1 else f"{field_name}_{number}")
+        if member not in data:
+            return number, member
+        number += 1
 
 
 def _write_values(group: h5py.Group, stream: StreamContents) -> None:

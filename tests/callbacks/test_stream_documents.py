@@ -24,6 +24,7 @@ from h5xs_bluesky.callbacks.live_reduction import LiveReduction
 from h5xs_bluesky.config import Output, Roots
 from h5xs_bluesky.errors import FrameAbsentError
 from h5xs_bluesky.io.frames import read_frame
+from h5xs_bluesky.io.journal import read_journal
 from h5xs_bluesky.io.repair import repair_experiment
 
 KEYS = {SAXS: (1, *SHAPES[SAXS]), WAXS: (1, *SHAPES[WAXS])}
@@ -473,6 +474,56 @@ def test_descriptors_may_come_late(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "experiment/experiment.h5", "r", swmr=True) as file:
         assert len(file["water/processed/_SAXS"]) == 4
         assert file["water/em1_monitor/data/em1"][()].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("order", "why"),
+    [
+        (["start", "resource", "datum", "descriptor"], "the descriptor last"),
+        (["start", "descriptor", "datum", "resource"], "the resource last"),
+        (["start", "datum", "resource", "descriptor"], "the datum first"),
+        (["start", "datum", "descriptor", "resource"], "the datum first, the resource last"),
+    ],
+)
+def test_announcement_waits_for_what_it_refers_to(
+    tmp_path: Path, order: list[str], why: str
+) -> None:
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    start, descriptor = run.begin()
+    path = file_of(tmp_path / "experiment" / "ioc.h5", stack(4))
+    resource = run.resource(SAXS, path)
+    early = {
+        "start": [start],
+        "descriptor": [descriptor],
+        "resource": resource,
+        "datum": [*run.datum(SAXS, 0, 1), *run.datum(SAXS, 1, 3)],
+    }
+    send(live, *(early[name] for name in order), run.datum(SAXS, 3, 4), run.end())
+    status = finished(live)
+    assert (status["received"], status["reduced"], status["errors"]) == (4, 4, []), why
+    assert np.array_equal(patterns_of(tmp_path, 4), stack(4))
+    assert_offline_is_as_live(tmp_path, 4)
+
+
+def test_announcement_that_refers_to_nothing_is_told_and_left_out(tmp_path: Path) -> None:
+    """Live, and when the run is repaired; it stays in the journal."""
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    path = file_of(tmp_path / "experiment" / "ioc.h5", stack(3))
+    send(live, run.begin(), run.resource(SAXS, path), run.datum(SAXS, 0, 1))
+    ((name, odd),) = run.datum(SAXS, 1, 2)
+    send(live, [(name, {**odd, "stream_resource": "unknown"})], run.datum(SAXS, 2, 3), run.end())
+    status = finished(live)
+    assert status["errors"] == ["stream_datum: expected its stream_resource 'unknown', found none"]
+    assert (status["acknowledged"], status["reduced"]) == (2, 2)
+    sample = tmp_path / "experiment/water"
+    names = [name for name, _ in read_journal(sample / "documents.msgpack")]
+    assert names.count("stream_datum") == 3
+    (sample / "run.h5").unlink()
+    (repaired,) = repair_experiment(tmp_path / "experiment")
+    assert (repaired.problem, repaired.frames) == ("", {SAXS: 3})
+    assert repaired.left_out == tuple(status["errors"])
 
 
 @pytest.mark.parametrize("empty_at", [0, 2, 3])
