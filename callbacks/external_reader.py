@@ -28,6 +28,7 @@ _A_WHILE_S = 1.0
 _KEPT_OPEN_S = 10.0
 _MOST_OPEN = 32  # files; a run may have one for every event
 _BATCH_BYTES = 32_000_000
+_SHARE = 0.5  # of the room; the rest is for frames in events, which would hold the scan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -216,9 +217,8 @@ class ExternalReader:
             rows = dataset.rows(2 if announcement.frames else max(0, len(dataset.shape) - 1))
             first = announcement.first + wanted.done * announcement.per_event
             there = (rows - first) // announcement.per_event
-            events = min(
-                there, len(announcement.places) - wanted.done, _batch(announcement, dataset)
-            )
+            batch = _batch(announcement, dataset, most=min(_BATCH_BYTES, self._room.most // 8))
+            events = min(there, len(announcement.places) - wanted.done, batch)
             if events < 1:
                 source.problem = (
                     f"{source.path}: expected {first + announcement.per_event} rows in "
@@ -256,10 +256,14 @@ class ExternalReader:
         return events
 
     def _enter(self, size: int, *, wait: bool) -> bool:
-        """Take room for frames, waiting for it if they cannot be read again."""
-        while not self._room.enter(size, timeout_s=_LATER_S if wait else 0):
+        """Take room for frames, waiting for it if they are copied, but not for ever."""
+        began = time.monotonic()
+        while not self._room.enter(size, timeout_s=_LATER_S if wait else 0, share=_SHARE):
             if not wait or self._closing:
                 return False
+            if time.monotonic() - began > self._patience_s:
+                self._room.enter_anyway(size)
+                return True
         return True
 
     def _give_up(self, source: _Source, problem: str, *, before: float = math.inf) -> None:
@@ -276,11 +280,11 @@ class ExternalReader:
             )
 
 
-def _batch(announcement: Announcement, dataset: ExternalDataset) -> int:
-    """Give the number of events to be read at once."""
+def _batch(announcement: Announcement, dataset: ExternalDataset, *, most: int) -> int:
+    """Give the number of events to be read at once, of so many bytes."""
     tail = dataset.shape[-2:] if announcement.frames else dataset.shape[1:]
     of_an_event = announcement.per_event * int(np.prod(tail, dtype=int)) * dataset.dtype.itemsize
-    return max(1, _BATCH_BYTES // max(1, of_an_event))
+    return max(1, most // max(1, of_an_event))
 
 
 def _one_line(source: _Source, error: Exception) -> str:

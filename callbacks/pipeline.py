@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -38,9 +38,9 @@ _IDLE_S = 0.5
 class _Run:
     """One run on its way through the writer thread.
 
-    `awaited` counts the events in files of other writers that are neither found nor given up;
-    what was found before its event came waits in `early`, documents that came before those that
-    they refer to in `held`.
+    `awaited` counts, by field, the events in files of other writers that are neither found nor
+    given up; what was found before its event came waits in `early`, documents that came before
+    those that they refer to in `held`.
     """
 
     experiment: Path
@@ -50,7 +50,7 @@ class _Run:
     announcements: Announcements
     folders: AllowedFolders
     rows: RowJoiner = field(default_factory=RowJoiner)
-    awaited: int = 0
+    awaited: Counter[str] = field(default_factory=Counter)
     early: deque[Arrival] = field(default_factory=deque)
     held: EarlyDocuments = field(default_factory=EarlyDocuments)
     stop_size: int | None = None
@@ -108,6 +108,7 @@ class Pipeline:
         self._subscribers = subscribers
         self._runs: dict[str, _Run] = {}
         self._reducer = Reducer(workers=workers, room=room)
+        self._patience_s = beamline.output.max_wait_s
         self._external = ExternalReader(patience_s=beamline.output.max_wait_s, room=room)
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="h5xs-writer", daemon=True)
@@ -138,12 +139,19 @@ class Pipeline:
         self._reducer.close()
 
     def _loop(self) -> None:
+        looked = time.monotonic()
         while True:
             try:
+                if time.monotonic() - looked > _IDLE_S:
+                    looked = time.monotonic()
+                    self._lose_patience()
                 task = self._queue.get(timeout=_IDLE_S)
             except queue.Empty:
                 for run in self._runs.values():
                     run.writer.idle()
+                continue
+            except Exception:
+                logger.exception("A step of writing failed")
                 continue
             if task is None:
                 break
@@ -212,7 +220,8 @@ class Pipeline:
         try:
             for found in run.announcements.of(name, doc, received=received, row=row):
                 run.status.count(received=found.frame_count, queue=found.frame_count)
-                run.awaited += len(found.places)
+                run.awaited[found.field] += len(found.places)
+                run.rows.heard_of(found.field)
                 self._room.enter(0, timeout_s=0)  # on its way until the last event is placed
                 if not found.problem:
                     self._external.watch(found, run.folders, partial(self._deliver, run))
@@ -227,6 +236,8 @@ class Pipeline:
                         problem=found.problem,
                     ),
                 )
+        except H5xsError as error:
+            run.status.fail(f"{name}: {error}")
         except Exception as error:
             logger.exception("A %s document could not be understood", name)
             run.status.fail(f"{name}: {type(error).__name__}: {error}")
@@ -250,7 +261,7 @@ class Pipeline:
             if len(rows) < len(places):
                 run.early.append(arrival)
                 continue
-            run.awaited -= arrival.events
+            run.awaited[arrival.announcement.field] -= arrival.events
             for part in self._write(run, arrival, rows):
                 self._add(run, part)
             if arrival.first + arrival.events == len(arrival.announcement.places):
@@ -293,7 +304,7 @@ class Pipeline:
 
     def _lighter(self, part: Part) -> Part:
         """Let go of frames where memory is short: the reducer reads them from disk."""
-        if not part.size or not self._room.half_full:
+        if not part.size or not self._room.filling:
             return part
         self._room.give_back(part.size)
         return replace(part, event=replace(part.event, frames={}), size=0)
@@ -322,13 +333,39 @@ class Pipeline:
         self._finish_if_done(run)
 
     def _finish_if_done(self, run: _Run) -> None:
-        if run.stop_size is None or run.awaited or run.status.uid not in self._runs:
+        if run.stop_size is None or run.awaited.total() or run.status.uid not in self._runs:
             return
         size = run.stop_size
         self._finish(self._runs.pop(run.status.uid))
         self._reducer.then(partial(self._leave, run.status, [(0, size)]))
 
+    def _lose_patience(self) -> None:
+        """Let rows go on without what has stayed silent, and is not waited for elsewhere."""
+        since = time.monotonic() - self._patience_s
+        for run in list(self._runs.values()):
+            silent = run.rows.silent(since)
+            if not silent or any(run.awaited[name] for name in silent):
+                continue
+            run.status.warn(
+                f"expected {', '.join(sorted(silent))} with every event, heard nothing of it for "
+                f"{self._patience_s:g} s: the curves go on without"
+            )
+            for parts in run.rows.give_up(silent):
+                self._reduce(run, parts)
+
+    def _tell_what_never_came(self, run: _Run) -> None:
+        try:
+            for name, events, frames in run.announcements.never_came():
+                run.status.count(received=frames, missing=frames)
+                run.status.fail(
+                    f"{name}: expected to be told where that of every event is, heard nothing of "
+                    f"{events} events"
+                )
+        except Exception:
+            logger.exception("What was not announced could not be counted")
+
     def _finish(self, run: _Run) -> None:
+        self._tell_what_never_came(run)
         for parts in run.rows.rest():
             self._reduce(run, parts)
         try:

@@ -921,3 +921,167 @@ def test_our_reading_does_not_lock_a_detector_out(tmp_path: Path) -> None:
         data[3] = stack(1)[0]
     send(live, run.datum(SAXS, 3, 4), run.end())
     assert finished(live)["reduced"] == 4
+
+
+def documents_with_datums(
+    path: Path, datums: list[str], *, datum_first: bool = True, told: tuple[str, ...] = ("a",)
+) -> Documents:
+    """Events that name datums, of which those told of come; datum "a" is point 0, and so on."""
+    run = event_model.compose_run(metadata={"sample_name": "water", "scan_id": 7})
+    key = {"source": "x", "dtype": "array", "shape": [1, 64, 48], "external": "FILESTORE:"}
+    stream = run.compose_descriptor(name="primary", data_keys={SAXS: key})
+    resource = run.compose_resource(
+        spec="AD_HDF5",
+        root=str(path.parent),
+        resource_path=path.name,
+        resource_kwargs={"frame_per_point": 1},
+    )
+    coming: Documents = []
+    for name in told:
+        datum = resource.compose_datum(datum_kwargs={"point_number": ord(name) - ord("a")})
+        coming.append(("datum", {**datum, "datum_id": name}))
+    events: Documents = [
+        (
+            "event",
+            dict(
+                stream.compose_event(
+                    data={SAXS: name}, timestamps={SAXS: 1.0}, filled={SAXS: False}, validate=False
+                )
+            ),
+        )
+        for name in datums
+    ]
+    return [
+        ("start", dict(run.start_doc)),
+        ("descriptor", dict(stream.descriptor_doc)),
+        ("resource", dict(resource.resource_doc)),
+        *((*coming, *events) if datum_first else (*events, *coming)),
+        ("stop", dict(run.compose_stop())),
+    ]
+
+
+@pytest.mark.parametrize("datum_first", [True, False])
+@pytest.mark.parametrize(
+    ("datums", "found", "why"),
+    [
+        (["a", "a", "a"], 3, "one datum for three events"),
+        (["a", "x", "y"], 1, "datums that never come"),
+        (["b", "a"], 2, "backwards"),
+    ],
+)
+def test_every_event_has_its_datum_or_is_told(
+    tmp_path: Path, datum_first: bool, datums: list[str], found: int, why: str
+) -> None:
+    path = file_of(tmp_path / "experiment" / "ad.h5", stack(2))
+    live = live_at(tmp_path)
+    told = ("a", "b") if "b" in datums else ("a",)
+    send(live, documents_with_datums(path, datums, datum_first=datum_first, told=told))
+    status = finished(live)
+    missing = len(datums) - found
+    assert (status["received"], status["acknowledged"]) == (len(datums), found), why
+    assert (status["reduced"], status["missing"], status["queue"]) == (found, missing, 0)
+    assert bool(status["errors"]) == bool(missing)
+    if not missing:
+        points = [ord(name) - ord("a") for name in datums]
+        assert np.array_equal(patterns_of(tmp_path, found), stack(2)[points])
+        assert_offline_is_as_live(tmp_path, found)
+
+
+def test_detector_that_stays_silent_does_not_hold_the_curves_of_others(tmp_path: Path) -> None:
+    """It is told, and waited for again once it speaks."""
+    live = live_at(tmp_path, wait_s=1.0)
+    run = StreamedRun({WAXS: KEYS[WAXS]}, values=(SAXS, *MONITORS))
+    waxs = file_of(tmp_path / "experiment" / "waxs.h5", stack(6, WAXS))
+    send(live, run.begin(), run.resource(WAXS, waxs))
+    for number in range(3):
+        send(live, run.event(number + 1, **{SAXS: stack(6)[number], **MONITORS}))
+    assert live.wait(10)
+    status = live.status()["runs"][0]
+    assert status["reduced"] == 3
+    assert any("heard nothing of it for 1 s" in warning for warning in status["warnings"])
+    for number in range(3, 6):
+        send(live, run.datum(WAXS, number, number + 1))
+        send(live, run.event(number + 1, **{SAXS: stack(6)[number], **MONITORS}))
+    send(live, run.end())
+    status = finished(live)
+    assert (status["received"], status["acknowledged"], status["missing"]) == (12, 9, 3)
+    assert status["errors"] == [
+        f"{WAXS}: expected to be told where that of every event is, heard nothing of 3 events"
+    ]
+    with h5py.File(tmp_path / "experiment/experiment.h5", "r", swmr=True) as file:
+        assert len(file["water/processed/_SAXS"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("indices", "seq_nums", "found", "word"),
+    [
+        ((0, 3), (1, 2), 1, "found 3 indices and 1 numbers"),
+        ((0, 1), (1, 4), 1, "found 1 indices and 3 numbers"),
+        ((-2, 1), (1, 4), 0, "expected indices from 0 on, found -2"),
+    ],
+)
+def test_announcement_that_does_not_add_up_is_told(
+    tmp_path: Path, indices: tuple[int, int], seq_nums: tuple[int, int], found: int, word: str
+) -> None:
+    live = live_at(tmp_path, wait_s=2.0)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    path = file_of(tmp_path / "experiment" / "ioc.h5", stack(3))
+    resource = run.resource(SAXS, path)
+    ((name, doc),) = run.datum(SAXS, 0, 3)
+    for key, (first, stop) in (("indices", indices), ("seq_nums", seq_nums)):
+        doc[key] = {"start": first, "stop": stop}
+    send(live, run.begin(), resource, [(name, doc)], run.end())
+    status = finished(live)
+    assert status["acknowledged"] == found
+    assert any(word in error for error in status["errors"])
+
+
+def test_scan_is_not_held_by_copies_of_frames_whose_events_are_to_come(tmp_path: Path) -> None:
+    """They may take half of the room; frames in the events have the other half."""
+    ram = tmp_path / "ram"
+    output = Output(max_wait_s=30.0, max_pending_mb=1, max_block_s=0.5)
+    beamline = small_beamline(monitors=None, output=output, roots=Roots(allowed=(ram,)))
+    live = LiveReduction(beamline, tmp_path / "experiment")
+    count = 150
+    run = StreamedRun({SAXS: KEYS[SAXS]}, values=(WAXS,))
+    path = file_of(ram / "saxs.h5", stack(count))
+    send(live, run.begin(), run.resource(SAXS, path), run.datum(SAXS, 0, count))
+    time.sleep(0.5)  # the room is as full as it gets
+    for number, frame in enumerate(stack(count, WAXS)):
+        send(live, run.event(number + 1, **{WAXS: frame}))  # it would raise
+    send(live, run.end())
+    status = finished(live)
+    assert (status["acknowledged"], status["reduced"], status["lost"]) == (2 * count,) * 2 + (0,)
+
+
+def test_run_with_a_file_for_every_event_keeps_few_of_them_open(tmp_path: Path) -> None:
+    script = """
+        import resource, sys
+        from pathlib import Path
+        from small_streams import StreamedRun, file_of
+        from test_stream_documents import KEYS, SAXS, finished, live_at, send, stack
+        folder, count = Path(sys.argv[1]), 150
+        for number in range(count):
+            file_of(folder / "experiment" / f"{number}.h5", stack(1, seed=number))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160))
+        live = live_at(folder)
+        run = StreamedRun({SAXS: KEYS[SAXS]})
+        send(live, run.begin())
+        for number in range(count):
+            send(live, run.resource(SAXS, folder / "experiment" / f"{number}.h5"))
+            send(live, run.datum(SAXS, 0, 1, seq_num=number + 1))
+        send(live, run.end())
+        status = finished(live)
+        print(status["acknowledged"], status["reduced"], status["errors"])
+    """
+    tests = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": f"{tests}:{tests / 'callbacks'}"},
+    )
+    assert done.stdout == "150 150 []\n", done.stderr
+    dt = h5xs(tmp_path / "experiment/experiment.h5", read_only=True)
+    assert np.array_equal(dt.get_d2("water", frn=149)["_SAXS"].data, stack(1, seed=149)[0])
