@@ -13,7 +13,7 @@ class Room:
     """
 
     def __init__(self, most: int) -> None:
-        self.most = most
+        self._most = most
         self._documents = 0
         self._changed = threading.Condition()
         self.size = 0
@@ -26,7 +26,7 @@ class Room:
         share
             How much of the room may be taken in all with this document: the rest is for others.
         """
-        most = share * self.most
+        most = share * self._most
         with self._changed:
             fits = self._changed.wait_for(
                 lambda: size == 0 or self.size == 0 or self.size + size <= most, timeout_s
@@ -64,12 +64,17 @@ class Room:
             self._changed.wait_for(lambda: self.size <= 0.75 * self._most, timeout_s)
 
     @property
+    def most(self) -> int:
+        """Give the bound."""
+        return self._most
+
+    @property
     def filling(self) -> bool:
         """Whether frames that are safe on disk should leave memory.
 
         From a quarter on: those that wait for another detector's leave room for that.
         """
-        return self.size > self.most / 4
+        return self.size > self._most / 4
 
     def _add(self, size: int) -> None:
         self.size += size

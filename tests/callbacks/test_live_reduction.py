@@ -427,7 +427,7 @@ def test_full_memory_pauses_the_plan_where_the_configuration_says_so(
 
 
 def test_frames_are_read_back_from_disk_when_memory_is_short(tmp_path: Path) -> None:
-    """With a quarter of the memory taken, the reducer gets no frames in memory, and the same bits."""
+    """With a quarter of it taken, the reducer gets no frames in memory, and the same bits."""
     roomy = play(run_documents(small_frames(8)), tmp_path / "roomy")
     live = LiveReduction(small_beamline(), tmp_path / "tight")
     live._room.enter_anyway(live._room._most)  # as if other frames filled it
