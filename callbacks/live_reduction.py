@@ -178,7 +178,11 @@ class LiveReduction:
         """
         for run in reversed(list(self._runs.values())):
             if not run.stopped:
-                run.placed.wait(timeout_s)
+                if not run.placed.wait(timeout_s):
+                    run.warn(
+                        f"its folder was not there within {timeout_s:g} s: a detector that asked "
+                        "for it writes elsewhere"
+                    )
                 return Path(run.folder) if run.folder else None
         return None
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.callbacks.announcements import Announcements
+from h5xs_bluesky.callbacks.claims import Claims
 from h5xs_bluesky.callbacks.configurations import Configurations
 from h5xs_bluesky.callbacks.documents import Document, FrameStack
 from h5xs_bluesky.callbacks.early import EarlyDocuments
@@ -27,7 +28,6 @@ from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import H5xsError
 from h5xs_bluesky.io.experiment import add_sample
 from h5xs_bluesky.io.external import AllowedFolders
-from h5xs_bluesky.io.run_files import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +104,7 @@ class Pipeline:
         subscribers: Subscribers,
     ) -> None:
         self._configurations = Configurations(beamline, folder)
+        self._claims = Claims(self._configurations)
         self._room = room
         self._subscribers = subscribers
         self._runs: dict[str, _Run] = {}
@@ -126,6 +127,8 @@ class Pipeline:
 
     def put(self, status: RunStatus, name: str, doc: Document, size: int) -> None:
         """Queue a document that holds `size` bytes of the room."""
+        if name == "start":
+            self._claims.begin(status, doc)
         self._queue.put(partial(self._handle, status, name, doc, size))
 
     def close(self) -> None:
@@ -136,6 +139,7 @@ class Pipeline:
         self._external.close()
         self._queue.put(None)
         self._thread.join()
+        self._claims.close()
         self._reducer.close()
 
     def _loop(self) -> None:
@@ -181,8 +185,6 @@ class Pipeline:
         except Exception as error:
             logger.debug("A %s document could not be written", name, exc_info=error)
             _lose(status, name, frames, error)
-        finally:
-            status.placed.set()
         self._leave(status, [(frames, size)])
 
     def _leave(self, status: RunStatus, counts: Iterable[tuple[int, int]]) -> None:
@@ -376,24 +378,13 @@ class Pipeline:
         self._reducer.then(partial(finish_run, run.experiment, run.writer, run.reducer))
 
     def _start(self, status: RunStatus, doc: Document) -> _Run:
-        experiment, configuration = self._configurations.for_run(doc, status)
-        beamline = configuration.beamline
-        uid = str(doc["uid"])
-        scan_id = doc.get("scan_id")
-        name = beamline.sample_name(doc)
-        if name is None:
-            name = f"scan_{scan_id}" if scan_id is not None else f"run_{uid[:8]}"
-            status.warn(
-                f"expected the sample's name under {beamline.sample_name_key!r} in the start "
-                f"document, found none: it is called {name}"
-            )
-        folder = RunFolder.claim(experiment, name=name, scan_id=scan_id, uid=uid)
-        status.sample, status.folder = folder.sample, str(folder.path)
-        writer = RawWriter(folder, {schema.SAMPLE_NAME: name}, tell=status.fail)
+        claim = self._claims.result(status, doc)
+        experiment, beamline = claim.experiment, claim.configuration.beamline
+        writer = RawWriter(claim.folder, {schema.SAMPLE_NAME: claim.name}, tell=status.fail)
         writer.record("start", doc)
         reducer = RunReducer(
-            folder=folder,
-            configuration=configuration,
+            folder=claim.folder,
+            configuration=claim.configuration,
             status=status,
             publish=writer.publish,
             subscribers=self._subscribers,

@@ -45,8 +45,8 @@ def read_mask(
         Where the mask is in an HDF5 file; by default the `pixel_mask` of its only NXdetector.
     bits
         Which bits of a `pixel_mask`, from 0, exclude a pixel; by default any. NeXus' bits are 0
-        gap, 1 dead, 2 under-responding, 3 over-responding, 4 noisy, 6 part of a cluster, 7 and 8 masked by the
-        user, 31 virtual.
+        gap, 1 dead, 2 under-responding, 3 over-responding, 4 noisy, 6 part of a cluster, 7 and 8
+        masked by the user, 31 virtual.
     color
         Of the paint, as a name or ``"#rrggbb"``.
     flip
