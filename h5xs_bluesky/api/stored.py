@@ -194,6 +194,18 @@ def same_frames(one: ReducedSample | None, other: ReducedSample | None) -> bool:
     return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
 
 
+def frames_lacking(one: ReducedSample, other: ReducedSample) -> int:
+    """Count the frames that a reduction lacks and another has, of all detectors together."""
+    count = 0
+    for extension, sums in other.detectors.items():
+        lacks = np.ones(len(other.superseded), dtype=bool)
+        if extension in one.detectors:
+            missing = one.detectors[extension].is_missing()[: len(lacks)]
+            lacks[: len(missing)] = missing
+        count += int(np.sum(lacks & ~sums.is_missing()))
+    return count
+
+
 def save_reduced(
     experiment: h5py.File, sample: str, reduced: ReducedSample, *, configuration: Mapping[str, Any]
 ) -> None:

@@ -10,6 +10,7 @@ from h5xs_bluesky.api.source import ExperimentSource
 from h5xs_bluesky.api.stored import (
     Curves,
     StoredSample,
+    frames_lacking,
     from_reduced,
     read_stored,
     same_frames,
@@ -48,6 +49,7 @@ class Workspace:
         self.reduced: dict[str, ReducedSample] = {}
         self.unsaved: set[str] = set()
         self.buffer_list: dict[str, list[str]] = {}
+        self._lacking: dict[str, int] = {}  # frames by sample: see `save_if_possible`
 
     def load(self, name: str) -> ReducedSample | None:
         """Give a sample as it is now: what is not saved, else anew from its file."""
@@ -104,6 +106,9 @@ class Workspace:
         if before is not None:
             fresh = self._as_chosen(fresh, before)
         self.change(name, fresh)
+        lacking = 0 if before is None else frames_lacking(fresh, before)
+        if lacking:
+            self._lacking[name] = lacking
         selection = None if before is None else before.selection
         own = selection is not None and EXPLICIT in selection.reason
         if selection is not None and own and len(selection.kept) == len(fresh.superseded):
@@ -152,8 +157,19 @@ class Workspace:
         self.unsaved.discard(name)
 
     def save_if_possible(self, name: str) -> None:
-        """Save a sample that was computed; where that cannot be, it stays in memory."""
+        """Save a sample that was computed; where that cannot be, it stays in memory.
+
+        So it does where frames that its file has reduced could not be reduced again, as where the
+        raw data are away for a while.
+        """
         if name not in self.unsaved:
+            return
+        if name in self._lacking:
+            logger.warning(
+                "%s is not saved, its results stay in memory: %d frames that its file has reduced "
+                "were not found, or do not fit; save_d1s() saves the others without them",
+                *(name, self._lacking[name]),
+            )
             return
         try:
             self.save(name)
@@ -173,6 +189,7 @@ class Workspace:
         )
 
     def _hold(self, name: str, stored: StoredSample) -> None:
+        self._lacking.pop(name, None)
         self.d1s[name] = stored.curves
         self.attrs[name] = stored.attrs
         self.reduced.pop(name, None)

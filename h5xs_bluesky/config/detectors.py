@@ -101,6 +101,8 @@ def _one_mask(table: Table, model: str, shape: tuple[int, int], base: Path) -> N
     dataset: str | None = table.get("dataset", str, None)
     color: str | None = table.get("color", str, None)
     bits = table.numbers("bits", None) if "bits" in table else None
+    if bits is not None and any(bit != int(bit) for bit in bits):
+        raise table.error("bits", f"expected whole numbers, found {bits}")
     flip = table.get("flip", int, 0)
     table.build(lambda: None)
     if file == _OWN_MASK:

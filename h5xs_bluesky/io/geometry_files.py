@@ -85,15 +85,19 @@ def geometry_of_poni(poni: Any, shape: tuple[int, int] | None) -> Geometry:
     )
 
 
+def pyfai_detector(model: str) -> Any | None:
+    """Make a detector that pyFAI knows by name; None otherwise, also where a file is called so."""
+    from pyFAI.detectors import Detector
+
+    names = (model.lower(), model.lower().replace(" ", "_"))
+    kinds = [Detector.registry[name] for name in names if name in Detector.registry]
+    return kinds[0]() if kinds else None
+
+
 def detector_by_name(model: str) -> tuple[tuple[int, int], tuple[float, float]] | None:
     """Give shape and pixel sizes in m of a detector that pyFAI knows by name; None otherwise."""
-    from pyFAI.detectors import detector_factory
-
-    try:
-        detector = detector_factory(model)
-    except RuntimeError:
-        return None
-    if detector.max_shape is None or detector.pixel1 is None:
+    detector = pyfai_detector(model)
+    if detector is None or detector.max_shape is None or detector.pixel1 is None:
         return None
     rows, columns = detector.max_shape
     return (int(rows), int(columns)), (float(detector.pixel1), float(detector.pixel2))

@@ -21,6 +21,7 @@ from small_beamline import (
     small_frames,
 )
 
+from h5xs_bluesky import h5xs
 from h5xs_bluesky.callbacks import live_reduction
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
 from h5xs_bluesky.callbacks.room import Room
@@ -426,7 +427,7 @@ def test_full_memory_pauses_the_plan_where_the_configuration_says_so(
 
 
 def test_frames_are_read_back_from_disk_when_memory_is_short(tmp_path: Path) -> None:
-    """With half of the memory taken, the reducer gets no frames in memory, and the same bits."""
+    """With a quarter of it taken, the reducer gets no frames in memory, and the same bits."""
     roomy = play(run_documents(small_frames(8)), tmp_path / "roomy")
     live = LiveReduction(small_beamline(), tmp_path / "tight")
     live._room.enter_anyway(live._room._most)  # as if other frames filled it
@@ -635,3 +636,50 @@ def test_document_that_makes_no_sense_does_not_reach_the_scan(
     assert live.wait(30)
     live.close()
     assert "left alone" in caplog.text
+
+
+@pytest.mark.parametrize("dtype", ["number", "integer", "string", "array"])
+def test_frames_are_readable_whatever_their_descriptor_calls_them(
+    tmp_path: Path, dtype: str
+) -> None:
+    frames = small_frames(3)
+    documents = run_documents(frames)
+    for name, doc in documents:
+        if name == "descriptor":
+            doc["data_keys"][SAXS] = {"source": "x", "dtype": dtype, "shape": []}
+    status = play(documents, tmp_path)
+    assert (status["acknowledged"], status["reduced"], status["last_error"]) == (6, 6, "")
+    with opened(tmp_path) as file:
+        found = file[f"water/primary/data/{SAXS}"][()]
+        assert np.array_equal(found, [frame[SAXS] for frame in frames])
+        assert file["water/primary/data/em1"].shape == (3,)
+    dt = h5xs(tmp_path / "experiment.h5", read_only=True)
+    assert np.array_equal(dt.get_d2("water", frn=2)["_SAXS"].data, frames[2][SAXS])
+
+
+def test_second_kind_of_frames_does_not_take_the_name_of_another_field(tmp_path: Path) -> None:
+    first, second = small_frames(2)
+    documents = run_documents([{**first, f"{SAXS}_2": 5.0}, {**second, f"{SAXS}_2": 6.0}])
+    events = [doc for name, doc in documents if name == "event"]
+    events[1]["data"][SAXS] = second[SAXS].astype(np.int64)
+    assert play(documents, tmp_path)["acknowledged"] == 4
+    with opened(tmp_path) as file:
+        data = file["water/primary/data"]
+        assert data[f"{SAXS}_2"][()].tolist() == [5.0, 6.0]
+        assert np.array_equal(data[f"{SAXS}_3"][0], second[SAXS])
+
+
+def test_run_file_that_cannot_be_replaced_is_told(tmp_path: Path) -> None:
+    live = LiveReduction(small_beamline(), tmp_path)
+    *documents, stop = run_documents(small_frames(2))
+    send(live, documents)
+    assert live.wait(10)
+    run_file = tmp_path / "water/run.h5"
+    run_file.unlink()
+    run_file.mkdir()
+    send(live, [stop])
+    assert live.wait(10)
+    (run,) = live.status()["runs"]
+    live.close()
+    assert any("run.h5 could not be replaced" in error for error in run["errors"])
+    assert run["acknowledged"] == 4

@@ -412,6 +412,12 @@ def test_geometry_may_be_given_in_several_ways(
         ((SEGMENTS, SEGMENTS + '\nunit = "1/pm"'), ["qgrid.unit", "1/nm"]),
         (("polarization = 0.99", 'splitting = "full"'), ["reduction.splitting", "'bbox'"]),
         (("polarization = 0.99", "dezinger = -1"), ["reduction", "positive dezinger"]),
+        (("polarization = 0.99", "polarization = nan"), ["polarization", "a number", "nan"]),
+        (
+            ("polarization = 0.99", "polarization = 1\n[output]\nmax_wait_s = nan"),
+            ["max_wait_s", "nan"],
+        ),
+        (('"mask.npy"', '{ file = "mask.npy", bits = [0.5] }'), ["mask.bits", "whole numbers"]),
         (("low_q = [0.02, 0.05]", "low_q = [0.2, 0.1]"), ["[integrals]", "low_q"]),
         (("low_q = [0.02, 0.05]", "low_q = [0.2]"), ["integrals.low_q", "2 numbers"]),
         (("low_q = ", "q = "), ["[integrals]", "'q'"]),
