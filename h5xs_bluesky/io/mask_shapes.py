@@ -60,16 +60,43 @@ def draw_shapes(path: Path, *, shape: tuple[int, int]) -> NDArray[np.bool_]:
         found = _shape(line)
         if found is None:
             continue
-        kind, numbers = found
-        wanted = _NUMBERS.get(kind)
-        fits = len(numbers) == wanted if wanted else len(numbers) >= 6 and len(numbers) % 2 == 0
-        if not fits:
-            raise FileFormatError(
-                f"{path}: line {number}: expected {wanted or 'three or more pairs of'} numbers "
-                f"for the shape {kind!r}, found {len(numbers)}"
-            )
-        mask |= np.asarray(_DRAW[kind](numbers, (shape[1], shape[0])), dtype=bool)
+        try:
+            mask |= draw_shape(*found, shape=shape)
+        except FileFormatError as error:
+            raise FileFormatError(f"{path}: line {number}: {error}") from error
     return mask
+
+
+def draw_shape(kind: str, numbers: Sequence[float], *, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Draw one shape.
+
+    Parameters
+    ----------
+    kind, numbers
+        As a line of the text has them.
+    shape
+        Rows and columns of the mask.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        True inside the shape.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no such shape, or it needs other numbers.
+    """
+    if kind not in _DRAW:
+        raise FileFormatError(f"expected a shape of {sorted(_DRAW)}, found {kind!r}")
+    wanted = _NUMBERS.get(kind)
+    fits = len(numbers) == wanted if wanted else len(numbers) >= 6 and len(numbers) % 2 == 0
+    if not fits:
+        raise FileFormatError(
+            f"expected {wanted or 'three or more pairs of'} numbers for the shape {kind!r}, found "
+            f"{len(numbers)}"
+        )
+    return np.asarray(_DRAW[kind](numbers, (shape[1], shape[0])), dtype=bool)
 
 
 def _shape(line: str) -> tuple[str, list[float]] | None:
