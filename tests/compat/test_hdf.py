@@ -15,6 +15,7 @@ from h5xs_bluesky.compat.py4xs.hdf import (
     h5xs,
     lsh5,
 )
+from h5xs_bluesky.compat.py4xs.slnxs import trans_mode
 from h5xs_bluesky.config import ReductionOptions
 from h5xs_bluesky.errors import FileFormatError, RefusedError, SampleNotFoundError
 from h5xs_bluesky.sim.py4xs_files import py4xs_detectors, py4xs_qgrid
@@ -193,3 +194,52 @@ def test_files_that_do_not_fit_together_are_not_linked(
     with pytest.raises(FileFormatError, match="same 'qgrid'"):
         create_linked_files(tmp_path / "all.h5", [flow_cell, sec])
     assert not (tmp_path / "all.h5").exists()
+
+
+def monitors_in_streams_of_their_own(path: Path) -> None:
+    """As LiX's fly scans have them; the incident monitor's clock is five seconds late."""
+    with h5py.File(path, "r+") as file:
+        for sample in file.values():
+            begin = sample["primary/time"][0]
+            for name, late_s in (("em1", 5.0), ("em2", 0.0)):
+                field = MONITOR.replace("em2", name)
+                level = sample[f"primary/data/{field}"][()].mean()
+                for kind in ("data", "timestamps"):
+                    del sample[f"primary/{kind}/{field}"]
+                times = begin + np.arange(-3, 12, 0.02)
+                open_shutter = (times >= begin) & (times < begin + 8)
+                stream = sample.create_group(f"{name}_monitor")
+                stream["time"] = times + late_s
+                stream[f"data/{field}"] = np.where(open_shutter, level, 1.0)
+                stream[f"timestamps/{field}"] = times + late_s
+
+
+def test_monitors_in_streams_of_their_own_are_integrated(flow_cell: Path) -> None:
+    expected = h5xs(flow_cell, read_only=True).get_mon("protein", ts_pos_in_frame="start")
+    monitors_in_streams_of_their_own(flow_cell)
+    dt = h5xs(flow_cell, read_only=True)
+    found = dt.get_mon(sn="protein", trigger="sol", debug=True)
+    assert np.allclose(found.transmission[:-1], np.nanmean(expected.transmission), rtol=2e-3)
+    assert np.allclose(found.transmitted[:-1], np.nanmean(expected.transmitted), rtol=2e-3)
+    assert np.array_equal(dt.d0s["protein"]["transmitted"], found.transmitted)
+
+
+def test_water_peak_tells_the_beam_where_py4xs_took_it(flow_cell: Path) -> None:
+    with h5py.File(flow_cell, "r+") as file:
+        file.attrs["trans"] = "2,"
+    dt = h5xs(flow_cell, read_only=True)
+    dt.load_data(samples="protein")
+    one = dt.get_d1("protein")
+    peak = (one.qgrid > 1.85) & (one.qgrid < 2.15)
+    assert one.trans == one.trans_w == pytest.approx(one.data[peak].sum())
+    assert dt.transField == ""
+
+
+def test_beam_is_chosen_in_py4xs_terms(flow_cell: Path) -> None:
+    dt = h5xs(flow_cell, read_only=True)
+    dt.load_data(N=1)
+    monitor = dt.get_d1("protein").trans
+    dt.set_trans(trans_mode.from_waxs, debug="quiet")
+    assert dt.get_d1("protein").trans == dt.get_d1("protein").trans_w != monitor
+    dt.set_trans(transMode=trans_mode.external, calc_water_peak=True, trigger="sol")
+    assert dt.get_d1("protein").trans == monitor

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data2d import Data2d
 from h5xs_bluesky.api.h5xs import h5xs as _h5xs
-from h5xs_bluesky.api.settings import as_detectors, read_beamline
+from h5xs_bluesky.api.settings import as_detectors
 from h5xs_bluesky.compat.py4xs.detector_config import DetectorConfig, create_det_from_attrs
 from h5xs_bluesky.compat.py4xs.h5_files import (
     create_linked_files,
@@ -153,7 +153,7 @@ class h5xs(_h5xs):
         """Read the detectors from the file again; gives the centres of its q-grid."""
         self._given = (None, *self._given[1:])
         with self._source.reading() as file:
-            self._memory.beamline = read_beamline(file, *self._given)
+            self._memory.beamline = self._read_beamline(file)
         self._configs = self._read_configs()
         return self.qgrid
 
@@ -233,16 +233,48 @@ class h5xs(_h5xs):
         used = self._configs if detectors is None else detectors
         super().load_data(update_only, used, **ours)
 
-    def average_d1s(
+    def average_d1s(  # type: ignore[override]
         self,
         samples: str | Sequence[str] | None = None,
         update_only: bool = False,
         selection: ArrayLike | None = None,
         filter_data: bool = False,
-        debug: bool | str = False,
+        debug: Any = False,
+        *,
+        max_distance: float | None = None,
     ) -> None:
         """Average frames; see `h5xs_bluesky.h5xs.average_d1s`. `debug` does nothing."""
-        super().average_d1s(samples, update_only, selection, filter_data)
+        super().average_d1s(samples, update_only, selection, filter_data, max_distance)
+
+    def get_mon(
+        self,
+        sn: str | Sequence[str] | None = None,
+        *arguments: Any,
+        ts_pos_in_frame: str | None = None,
+        debug: bool | str = False,
+        **named: Any,
+    ) -> Any:
+        """Give what the monitors read; see `h5xs_bluesky.h5xs.get_mon`.
+
+        Parameters
+        ----------
+        ts_pos_in_frame
+            As `stamped` there.
+        debug
+            Does nothing.
+        """
+        if ts_pos_in_frame is not None:
+            named["stamped"] = ts_pos_in_frame
+        return super().get_mon(sn, *arguments, **named)
+
+    def set_trans(
+        self, transMode: Any, *arguments: Any, debug: bool | str = False, **named: Any
+    ) -> None:
+        """Choose what tells the transmitted beam; see `h5xs_bluesky.h5xs.set_trans`.
+
+        `debug` does nothing.
+        """
+        super().set_trans(transMode, *arguments, **named)
 
     def save_d1s(self, sn: str | None = None, debug: bool | str = False) -> None:
         """Save; see `h5xs_bluesky.h5xs.save_d1s`. `debug` does nothing."""
