@@ -141,6 +141,23 @@ def test_described_detector_is_itself_until_it_is_changed() -> None:
         assert moved.mask.sum() == original.mask.sum() + 1
 
 
+def test_surface_in_the_beam_is_described_both_ways() -> None:
+    config = py4xs_detectors()[0]
+    assert config.to_detector().orientation.incident_angle_deg is None
+    config.exp_para.grazing_incident, config.exp_para.incident_angle = True, 0.35
+    config.exp_para.sample_normal = 4.0
+    detector = config.to_detector()
+    assert detector.orientation.incident_angle_deg == 0.35
+    assert detector.orientation.sample_normal_deg == 4.0
+    phi = detector.orientation.azimuth_deg(detector.geometry.chi_map())
+    assert np.abs((phi - config.exp_para.Phi + 180) % 360 - 180).max() < 1e-9
+    again = DetectorConfig.from_detector(detector)
+    assert again.exp_para.incident_angle == 0.35
+    assert np.allclose(again.exp_para.Qn, config.exp_para.Qn)
+    again.exp_para.sample_normal = 5.0
+    assert again.to_detector().orientation.sample_normal_deg == 5.0
+
+
 def test_mask_is_read_drawn_and_changed(tmp_path: Path) -> None:
     (tmp_path / "mask.txt").write_text("c 10 5 3\nr 3 3 2 4 0\n")
     mask = Mask(20, 12)

@@ -1,4 +1,4 @@
-"""The page on porting lists every name that stands for one of py4xs'."""
+"""The page on porting lists every name that stands for one of py4xs' or lixtools'."""
 
 import importlib
 import inspect
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from h5xs_bluesky.compat import py4xs
+from h5xs_bluesky.compat import lixtools, py4xs
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "port-from-py4xs.md"
 OURS = {
@@ -23,9 +23,13 @@ OURS = {
 
 
 def public_names() -> Iterator[str]:
-    """Functions, classes and what these define, in every module of the package."""
-    for info in pkgutil.iter_modules(py4xs.__path__):
-        module = importlib.import_module(f"{py4xs.__name__}.{info.name}")
+    """Functions, classes and what these define, in every module of the packages."""
+    modules = [
+        importlib.import_module(f"{package.__name__}.{info.name}")
+        for package in (lixtools, py4xs)
+        for info in pkgutil.iter_modules(package.__path__)
+    ]
+    for module in modules:
         yield from getattr(module, "__all__", ())
         for name, member in vars(module).items():
             own = getattr(member, "__module__", "") == module.__name__

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from h5xs_bluesky.api.map2d import Map2d
 from h5xs_bluesky.compat.py4xs.patterns import Data2d
 
 __all__ = [
     "Data2d",
     "DataType",
+    "MatrixWithCoords",
     "flip_array",
     "get_bin_edges",
     "get_bins_range",
@@ -88,3 +90,36 @@ def get_bins_range(qgrid: ArrayLike, tol: float = 0.01) -> list[list[Any]]:
         ranges.append([[low, float(low + bins * step)], bins])
         left = left[bins:]
     return ranges
+
+
+class MatrixWithCoords(Map2d):
+    """A map that is made empty and filled afterwards; see `Map2d`.
+
+    Parameters
+    ----------
+    **fields
+        Those of `Map2d`; ``xc``, ``yc`` and ``d`` may be left out.
+
+    Examples
+    --------
+    >>> m = MatrixWithCoords()
+    >>> m.xc, m.yc, m.d = np.arange(3.0), np.arange(2.0), np.ones((2, 3))
+    >>> m.val(1, 0.5, 2, 1)
+    1.0
+    """
+
+    def __init__(self, **fields: Any) -> None:
+        self._known_err: NDArray[np.float64] | None = None
+        self.datatype: DataType | None = None
+        empty = {"xc": np.empty(0), "yc": np.empty(0), "d": np.empty((0, 0))}
+        super().__init__(**{**empty, **fields})
+
+    @property
+    def err(self) -> NDArray[np.float64]:
+        """Its standard error; NaN until it is set."""
+        unknown = np.full(np.shape(self.d), np.nan)
+        return unknown if self._known_err is None else self._known_err
+
+    @err.setter
+    def err(self, err: NDArray[np.float64] | None) -> None:
+        self._known_err = err

@@ -13,6 +13,7 @@ from h5xs_bluesky.errors import ConfigurationError
 from h5xs_bluesky.io.py4xs_files import LIX_FIELDS, MODEL
 from h5xs_bluesky.io.py4xs_masks import pack_mask, unpack_mask
 from h5xs_bluesky.reduction.detector import Detector
+from h5xs_bluesky.reduction.orientation import SampleOrientation
 from h5xs_bluesky.reduction.py4xs_geometry import Py4xsGeometry
 
 det_attr = ["ImageWidth", "ImageHeight", "extension", "fix_scale"]
@@ -90,7 +91,12 @@ class DetectorConfig:
     @classmethod
     def from_detector(cls, detector: Detector, *, flip: int = 0) -> "DetectorConfig":
         """Describe a detector, with its picture turned by `flip`."""
-        para = ExpPara.from_geometry(detector.geometry, flip=flip)
+        orientation = detector.orientation
+        para = ExpPara.from_geometry(
+            detector.geometry, flip=flip, sample_normal=orientation.sample_normal_deg
+        )
+        if orientation.incident_angle_deg is not None:
+            para.grazing_incident, para.incident_angle = True, orientation.incident_angle_deg
         para.mask.map = para.place.flipped(detector.mask).copy()
         config = cls(
             detector.extension,
@@ -165,6 +171,7 @@ class DetectorConfig:
             fix_scale=1.0 if self.fix_scale is None else float(self.fix_scale),
             dark=self._stored(self.dark),
             flat=self._stored(self.flat),
+            orientation=replace(self._orientation(), mirrored=place.flip < 0),
         )
 
     def pack_dict(self) -> dict[str, Any]:
@@ -210,6 +217,14 @@ class DetectorConfig:
             dark=self._stored(self.dark),
             dark_variance=None if self.dark is None else origin.dark_variance,
             flat=self._stored(self.flat),
+            orientation=replace(self._orientation(), mirrored=origin.orientation.mirrored),
+        )
+
+    def _orientation(self) -> SampleOrientation:
+        para = self.exp_para
+        return SampleOrientation(
+            sample_normal_deg=float(para.sample_normal),
+            incident_angle_deg=float(para.incident_angle) if para.grazing_incident else None,
         )
 
     def _stored(self, values: ArrayLike | None) -> NDArray[np.float64] | None:

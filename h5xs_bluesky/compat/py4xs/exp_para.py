@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from h5xs_bluesky.compat.py4xs.mask import Mask
 from h5xs_bluesky.errors import ConfigurationError
 from h5xs_bluesky.reduction.geometry import Geometry
+from h5xs_bluesky.reduction.orientation import SampleOrientation
 from h5xs_bluesky.reduction.py4xs_coordinates import place_of, scattering_at
 from h5xs_bluesky.reduction.py4xs_geometry import Py4xsGeometry
 
@@ -253,12 +254,10 @@ class ExpPara:
         return place_of(self.place, q, np.degrees(np.arctan2(qy, qx)))
 
     def _surface(self, q: Array, phi: Array) -> tuple[Array, Array]:
-        alpha, azimuth = np.radians(self.incident_angle), np.radians(phi)
-        sine = q * self.place.wavelength_angstrom / (4 * np.pi)
-        qy = q * np.sqrt(1 - sine**2) * np.sin(azimuth)
-        normal = qy * np.cos(alpha) + q * sine * np.sin(alpha)
-        along = np.sqrt(np.maximum(q**2 - normal**2, 0))
-        return np.copysign(along, np.cos(azimuth)), normal
+        orientation = SampleOrientation(incident_angle_deg=float(self.incident_angle))
+        return orientation.surface_coordinates(
+            q=q, azimuth_deg=phi, wavelength_m=self.place.wavelength_angstrom * 1e-10
+        )
 
     def _map(self, name: str, compute: Callable[[Py4xsGeometry], Array]) -> Array:
         place = self.place

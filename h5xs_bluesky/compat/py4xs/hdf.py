@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike, NDArray
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data2d import Data2d
 from h5xs_bluesky.api.h5xs import h5xs as _h5xs
-from h5xs_bluesky.api.settings import as_detectors
 from h5xs_bluesky.compat.py4xs.detector_config import DetectorConfig, create_det_from_attrs
 from h5xs_bluesky.compat.py4xs.h5_files import (
     create_linked_files,
@@ -290,12 +289,7 @@ class h5xs(_h5xs):
         client: object = None,
     ) -> Any:
         """Give patterns, as `h5xs_bluesky.h5xs.get_d2`; ``data.d`` is the flipped picture."""
-        more: dict[str, Any] = {}
-        if dtype is not None:
-            more["dtype"] = dtype
-        if detectors is not None:
-            more["detectors"] = as_detectors(detectors)
-        found = super().get_d2(sn, det_ext, frn, **more)
+        found = super().get_d2(sn, det_ext, frn, dtype, detectors)
         if isinstance(found, dict):
             return {name: self._described(pattern) for name, pattern in found.items()}
         return self._described(found)
