@@ -1,16 +1,14 @@
 """The ancestor itself, py4xs, reads what is written here."""
 
 import json
-import os
-import subprocess
-import textwrap
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
+from py4xs_process import run_py4xs
 from small_beamline import SAXS, WAXS, run_documents, small_beamline, small_detector, small_frames
 from strategies import SHAPE, geometries
 
@@ -31,21 +29,6 @@ from h5xs_bluesky.reduction.py4xs_geometry import Py4xsGeometry
 from h5xs_bluesky.reduction.water import WaterPeak, peak_intensity
 
 pytestmark = pytest.mark.py4xs
-
-
-def run_py4xs(script: str, *arguments: str) -> dict[str, Any]:
-    """Run a script with py4xs, and give the JSON that it prints last."""
-    interpreter = os.environ["H5XS_PY4XS_PYTHON"]
-    done = subprocess.run(
-        [interpreter, "-c", textwrap.dedent(script), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
 
 
 def test_py4xs_computes_the_same_q_and_reads_the_same_mask(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class StoredSample:
     curves
         By name: one curve for each frame, or a single one.
     attrs
-        ``selected`` and ``sc_factor``, where they are known.
+        ``selected`` and ``sc_factor``, where they are known; all that a file of the ancestor has.
     reduced
         What the curves were made from; None in a file that the ancestor wrote.
     """
@@ -78,12 +78,10 @@ def read_stored(
     refuse_outside(sample, schema.PROCESSED, roots=roots)
     curves: Curves = {}
     for member, data in processed.items():
-        if isinstance(data, h5py.Dataset) and data.ndim >= 2:
+        if isinstance(data, h5py.Dataset) and data.ndim >= 2 and data.shape[-2] == 2:
             trans = data.attrs.get(schema.TRANS, np.nan)
             curves[member] = _curves(data[()], trans, name, member, qgrid)
-    known = (schema.SELECTED, schema.SC_FACTOR)
-    attrs = {key: processed.attrs[key] for key in known if key in processed.attrs}
-    return StoredSample(curves=curves, attrs=attrs, reduced=None)
+    return StoredSample(curves=curves, attrs=dict(processed.attrs), reduced=None)
 
 
 def from_reduced(

@@ -50,15 +50,23 @@ class Workspace:
         self.unsaved: set[str] = set()
         self.buffer_list: dict[str, list[str]] = {}
         self._lacking: dict[str, int] = {}  # frames by sample: see `save_if_possible`
+        self._made: dict[str, frozenset[str]] = {}  # the names in d1s that are not the user's
 
     def load(self, name: str) -> ReducedSample | None:
-        """Give a sample as it is now: what is not saved, else anew from its file."""
+        """Give a sample as it is now: what is not saved, else anew from its file.
+
+        Curves that the user put into `d1s` under names of their own stay.
+        """
         if name not in self.unsaved:
-            self.read(name)
+            self._read(name)
         return self.reduced.get(name)
 
     def read(self, name: str) -> None:
         """Read a sample from its file; what was not saved is given up."""
+        self.d1s.pop(name, None)
+        self._read(name)
+
+    def _read(self, name: str) -> None:
         stored = read_stored(
             self.source.sample(name),
             name,
@@ -99,6 +107,7 @@ class Workspace:
         What was made from the very same numbers stays; otherwise the user's own selection does,
         and what normalises, and the factor for the buffer.
         """
+        self.d1s.pop(name, None)
         if before is not None and same_frames(fresh, before):
             self._hold(name, self._stored(name, before))
             self.unsaved.discard(name)
@@ -190,7 +199,10 @@ class Workspace:
 
     def _hold(self, name: str, stored: StoredSample) -> None:
         self._lacking.pop(name, None)
-        self.d1s[name] = stored.curves
+        before, made = self.d1s.get(name, {}), self._made.get(name, frozenset())
+        own = {group: curves for group, curves in before.items() if group not in made}
+        self.d1s[name] = {**own, **stored.curves}
+        self._made[name] = frozenset(stored.curves)
         self.attrs[name] = stored.attrs
         self.reduced.pop(name, None)
         if stored.reduced is not None:

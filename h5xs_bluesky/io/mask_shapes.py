@@ -1,14 +1,17 @@
 """Masks drawn with py4xs' shapes: one per line of a text, rasterised as py4xs does it.
 
-============================  ===========================================================
+============================  ====================================================
+
 line                          what is excluded
-============================  ===========================================================
+============================  ====================================================
+
 ``c x y r``                   a disc
 ``h x y r``                   all but a disc
 ``r x y w h rotation``        a rectangle about (x, y), turned counter-clockwise by degrees
 ``f x y start end r1 r2``     a fan between two radii; angles in degrees, clockwise from +x
 ``p x1 y1 x2 y2 …``           a polygon
-============================  ===========================================================
+============================  ====================================================
+
 
 x counts columns, y rows; a whole number is a pixel's centre. Other lines are remarks, except for
 those that look like a shape with a mistake in it.
@@ -67,15 +70,10 @@ def draw_shapes(path: Path, *, shape: tuple[int, int]) -> NDArray[np.bool_]:
                     f"separated by spaces, found {line.strip()!r}"
                 )
             continue
-        kind, numbers = found
-        wanted = _NUMBERS.get(kind)
-        fits = len(numbers) == wanted if wanted else len(numbers) >= 6 and len(numbers) % 2 == 0
-        if not fits:
-            raise FileFormatError(
-                f"{path}: line {number}: expected {wanted or 'three or more pairs of'} numbers "
-                f"for the shape {kind!r}, found {len(numbers)}"
-            )
-        mask |= np.asarray(_DRAW[kind](numbers, (shape[1], shape[0])), dtype=bool)
+        try:
+            mask |= draw_shape(*found, shape=shape)
+        except FileFormatError as error:
+            raise FileFormatError(f"{path}: line {number}: {error}") from error
     return mask
 
 
@@ -85,6 +83,38 @@ def _text(data: bytes) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         return data.decode("latin-1")
+
+
+def draw_shape(kind: str, numbers: Sequence[float], *, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Draw one shape.
+
+    Parameters
+    ----------
+    kind, numbers
+        As a line of the text has them.
+    shape
+        Rows and columns of the mask.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        True inside the shape.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no such shape, or it needs other numbers.
+    """
+    if kind not in _DRAW:
+        raise FileFormatError(f"expected a shape of {sorted(_DRAW)}, found {kind!r}")
+    wanted = _NUMBERS.get(kind)
+    fits = len(numbers) == wanted if wanted else len(numbers) >= 6 and len(numbers) % 2 == 0
+    if not fits:
+        raise FileFormatError(
+            f"expected {wanted or 'three or more pairs of'} numbers for the shape {kind!r}, found "
+            f"{len(numbers)}"
+        )
+    return np.asarray(_DRAW[kind](numbers, (shape[1], shape[0])), dtype=bool)
 
 
 def _shape(line: str) -> tuple[str, list[float]] | None:

@@ -5,11 +5,12 @@ cannot hold stands beside them under a key of ours, which wins when we read.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError, H5xsError
 from h5xs_bluesky.io.corrections import digest, load_corrections
 from h5xs_bluesky.io.py4xs_masks import pack_mask, unpack_mask
@@ -23,12 +24,15 @@ _OURS = "h5xs"
 _PY4XS_INCIDENT_ANGLE = 0.2  # degrees; what py4xs has where no surface is in the beam
 
 # The fields under which py4xs looks for the frames of a detector, by its extension.
-_FIELDS = {
+LIX_FIELDS = {
     "_SAXS": "pil1M_image",
     "_WAXS": "pilW1_image",
     "_WAXS1": "pilW1_image",
     "_WAXS2": "pilW2_image",
 }
+_OR_WITH = ("_image", "_ext_image")  # the other names that LiX has for them
+_TRANSMITTED_TO_INCIDENT = ("em2", "em1")
+MODEL = "py4xs"  # of a detector as py4xs describes it: it does not tell
 
 
 def detectors_to_json(detectors: Sequence[Detector]) -> str:
@@ -69,6 +73,80 @@ def detectors_from_json(text: str | bytes, *, folder: Path) -> list[Detector]:
         raise FileFormatError(
             f"expected the detectors of an experiment as JSON, found {error!r} in {text!r:.120}"
         ) from error
+
+
+def lix_fields(extension: str) -> tuple[str, ...]:
+    """Give the fields that the frames of a detector have at LiX; none where it has no such one."""
+    name = LIX_FIELDS.get(extension)
+    return () if name is None else (name, name.replace(*_OR_WITH))
+
+
+def with_fields_among(detectors: Sequence[Detector], fields: Collection[str]) -> list[Detector]:
+    """Correct the fields of py4xs' detectors, which it does not tell, to those that are there.
+
+    Parameters
+    ----------
+    detectors
+        As `detectors_from_json` gives them; others stay as they are.
+    fields
+        What a sample holds.
+    """
+    result = []
+    for detector in detectors:
+        names = lix_fields(detector.extension) if detector.model == MODEL else ()
+        found = [name for name in names if name in fields]
+        result.append(replace(detector, data_key=found[0]) if found else detector)
+    return result
+
+
+def ancestor_beamline(
+    detectors: Sequence[Detector],
+    *,
+    trans_field: str,
+    from_water: bool,
+    fields: Mapping[str, str],
+) -> dict[str, Any]:
+    """Give what py4xs takes for granted about a beamline, as plain values; its files do not tell.
+
+    The beam is polarised horizontally; the incident beam's monitor is called like the transmitted
+    one's, with ``em1`` instead of ``em2``. Monitors in streams of their own are integrated over
+    exposures that begin at the frames' timestamps, the incident one's clock is set by the shutter,
+    and the exposure time is where LiX's plans put it.
+
+    Parameters
+    ----------
+    detectors
+        Of the file. Unless some are as py4xs describes them, nothing is taken for granted.
+    trans_field, from_water
+        The field of the transmitted beam, "" where there is none; and whether the water peak tells
+        it instead.
+    fields
+        What a sample holds, with the streams.
+    """
+    if not any(detector.model == MODEL for detector in detectors):
+        return {}
+    beamline: dict[str, Any] = {
+        "beamline": {"name": MODEL},
+        "reduction": {"polarization": 1.0, "trans": "water" if from_water else "external"},
+        "metadata": {"exposure": {"from": "start", "key": "pilatus.exposure_time"}},
+    }
+    return {**beamline, "monitors": _monitors(trans_field, fields)} if trans_field else beamline
+
+
+def _monitors(transmitted: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    monitors: dict[str, Any] = {"transmitted": transmitted}
+    incident = transmitted.replace(*_TRANSMITTED_TO_INCIDENT)
+    if incident != transmitted and incident in fields:
+        monitors["incident"] = incident
+    streams = {
+        f"{name}_stream": fields[field]
+        for name, field in monitors.items()
+        if fields.get(field, schema.PRIMARY) != schema.PRIMARY
+    }
+    if streams:
+        synchronise = "transmitted" if len(streams) > 1 else "no"
+        monitors["asynchronous"] = {**streams, "stamped": "start", "synchronise": synchronise}
+    return monitors
 
 
 def _to_mapping(detector: Detector) -> dict[str, Any]:
@@ -120,10 +198,10 @@ def _from_mapping(entry: Mapping[str, Any], folder: Path) -> Detector:
 def _from_py4xs(entry: Mapping[str, Any]) -> Detector:
     """Read a detector as py4xs wrote it; its mask belongs to the flipped picture."""
     extension, parameters = str(entry["extension"]), entry["exp_para"]
-    if extension not in _FIELDS:
+    if extension not in LIX_FIELDS:
         raise FileFormatError(
-            f"expected one of py4xs' detectors {sorted(_FIELDS)}, found {extension!r}, whose field "
-            "is not known: give detectors and q-grid when opening the file"
+            f"expected one of py4xs' detectors {sorted(LIX_FIELDS)}, found {extension!r}, whose "
+            "field is not known: give detectors and q-grid when opening the file"
         )
     place = Py4xsGeometry(
         image_width=int(entry["ImageWidth"]),
@@ -142,8 +220,8 @@ def _from_py4xs(entry: Mapping[str, Any]) -> Detector:
     scale = entry.get("fix_scale")
     return Detector(
         extension=extension,
-        data_key=_FIELDS[extension],
-        model="py4xs",
+        data_key=LIX_FIELDS[extension],
+        model=MODEL,
         geometry=place.to_geometry(),
         mask=place.stored(mask),
         fix_scale=1.0 if scale is None else float(scale),

@@ -10,6 +10,7 @@ from h5xs_bluesky.api.experiment import Experiment
 from h5xs_bluesky.api.frame_choice import chosen_frames
 from h5xs_bluesky.api.map2d import Map2d
 from h5xs_bluesky.api.pattern_reading import read_patterns
+from h5xs_bluesky.api.settings import DescribesDetector, as_detectors
 from h5xs_bluesky.reduction.beam_center import BeamCenter, check_center
 from h5xs_bluesky.reduction.detector import Detector
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_Detectors = Sequence[Detector] | None
+_Detectors = Sequence[Detector | DescribesDetector] | None
 
 
 class PatternMethods(Experiment):
@@ -66,7 +67,7 @@ class PatternMethods(Experiment):
         name = self._source.resolve(sn)
         beamline = self._memory.beamline
         if detectors is not None:
-            beamline = beamline.with_detectors(detectors, self.qgrid)
+            beamline = beamline.with_detectors(as_detectors(detectors), beamline.qgrid)
         with self._source.reading():
             header = self.header(name) if isinstance(frn, tuple) and len(frn) > 1 else {}
             patterns = read_patterns(
