@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 from small_beamline import Documents, run_documents, small_beamline, small_frames
+from small_server import Server, serving, wait_until
 
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
 
@@ -60,3 +61,12 @@ def running(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     yield send
     send(7)
     live.close()
+
+
+@pytest.fixture(scope="session")
+def server(experiment: Path) -> Iterator[Server]:
+    """One server for all tests that only read."""
+    with serving(experiment.parent) as running_server:
+        found = running_server.client()
+        wait_until(lambda: "measured0" in found and len(list(found["measured0"])) == 3)
+        yield running_server
