@@ -67,10 +67,17 @@ class FolderRegistration:
         What is served; the server has to be allowed to read it.
     access_tags
         Of every node that is made, where the server has a policy of tags.
+    alone
+        Nothing else is in the container: what an earlier call left there and is gone is removed.
     """
 
     def __init__(
-        self, client: Any, folder: Path, *, access_tags: Sequence[str] | None = None
+        self,
+        client: Any,
+        folder: Path,
+        *,
+        access_tags: Sequence[str] | None = None,
+        alone: bool = False,
     ) -> None:
         self._root = client
         self._served = ServedFolder(folder)
@@ -78,7 +85,7 @@ class FolderRegistration:
         self._containers: dict[Key, Any] = {}
         self._samples: dict[Key, dict[str, _Registered]] = {}
         self._listed: dict[Key, tuple[Signature, list[str]]] = {}
-        self._looked = False
+        self._look_for_strangers = alone
 
     def update(self, stop: threading.Event | None = None) -> Changes:
         """Look at the folder once, and bring the catalogue up to it.
@@ -97,9 +104,9 @@ class FolderRegistration:
         """
         changes = Changes()
         files = self._served.files()
-        if not self._looked:
-            self._remove_unknown(files, changes)
-            self._looked = True
+        if self._look_for_strangers:
+            self._remove_strangers(files, changes)
+            self._look_for_strangers = False
         for key, path in files.items():
             for sample in self._names(key, path):
                 if stop is not None and stop.is_set():
@@ -187,8 +194,8 @@ class FolderRegistration:
             access_tags=self._access_tags,
         )
 
-    def _remove_unknown(self, files: dict[Key, Path], changes: Changes) -> None:
-        """Take what an earlier server registered and is gone out of a catalogue that was kept."""
+    def _remove_strangers(self, files: dict[Key, Path], changes: Changes) -> None:
+        """Take what an earlier call registered and is gone out of a catalogue that was kept."""
         wanted = {key[0] for key in files}
         ours = {EXPERIMENT_SPEC.name, FOLDER_SPEC.name}
         for name, node in list(self._root.items()):

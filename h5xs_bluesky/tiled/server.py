@@ -207,4 +207,5 @@ def _watch(
         waited += _PERIOD_S
     client = from_uri(address.replace("//0.0.0.0:", "//127.0.0.1:"), api_key=api_key)
     announce(address, api_key)
-    watch_folder(FolderRegistration(client, options.folder), period_s=options.period_s, stop=stop)
+    registration = FolderRegistration(client, options.folder, alone=True)
+    watch_folder(registration, period_s=options.period_s, stop=stop)
