@@ -218,6 +218,7 @@ def _group(
             of_event = path.endswith("/" + schema.DATA)
             key = keys.get(name, {}) if of_event else {}
             metadata = {word: key[word] for word in _KEY_WORDS if isinstance(key.get(word), str)}
+            metadata |= {"sample": path.partition("/")[0], "field": name}
             if of_event and is_frames(member):
                 count = frame_count(served, group.parent, name, member)
                 children[name] = serve_frames(

@@ -81,6 +81,8 @@ class ServerOptions:
 
 def server_configuration(options: ServerOptions, *, catalog: Path, api_key: str) -> dict[str, Any]:
     """Give Tiled's configuration of a server, with the keys of its YAML files."""
+    from h5xs_bluesky.tiled.serializers import FILE_EXTENSIONS, MEDIA_TYPES
+
     return {
         "catalog": {
             "uri": f"sqlite:///{catalog.resolve()}",
@@ -92,6 +94,8 @@ def server_configuration(options: ServerOptions, *, catalog: Path, api_key: str)
             "allow_anonymous_access": options.public,
         },
         "streaming_cache": {"uri": "memory"},
+        "media_types": {spec: dict(types) for spec, types in MEDIA_TYPES.items()},
+        "file_extensions": dict(FILE_EXTENSIONS),
         "expose_raw_assets": options.raw_files,
     }
 
