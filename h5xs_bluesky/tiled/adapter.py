@@ -28,6 +28,7 @@ from tiled.utils import path_from_uri
 from h5xs_bluesky import schema
 from h5xs_bluesky.io.experiment import sample_names
 from h5xs_bluesky.io.names import safe_name
+from h5xs_bluesky.io.py4xs_files import detector_texts
 from h5xs_bluesky.tiled.arrays import (
     KnownValues,
     PartOfCurve,
@@ -60,7 +61,8 @@ CURVES: Final = "curves"
 Q: Final = "q"
 INTENSITY_UNIT: Final = "counts per relative solid angle"
 
-_KEY_WORDS = ("units", "source")  # of a data key, that are told with its array
+DETECTOR: Final = "detector"
+_KEY_WORDS = ("units", "source", DETECTOR)  # of a data key, that are told with its array
 
 Children = dict[str, Callable[[], Any]]
 
@@ -203,6 +205,8 @@ def _stream(served: ServedFile, sample: str, stream: str) -> H5XSContainer:
     with served.reading() as file:
         parent = served.group(file, sample)
         keys = data_keys(documents(parent.attrs.get(schema.DESCRIPTORS)), stream)
+        for name, text in detector_texts(file.attrs.get(schema.DETECTORS, "[]")).items():
+            keys.setdefault(safe_name(name), {})[DETECTOR] = text
         return _group(served, served.group(parent, stream), f"{sample}/{stream}", keys)
 
 

@@ -24,7 +24,7 @@ from h5xs_bluesky.tiled.folders import (
     linked_samples,
     sample_signature,
 )
-from h5xs_bluesky.tiled.summaries import sample_summary
+from h5xs_bluesky.tiled.summaries import from_client, sample_summary
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +157,7 @@ class FolderRegistration:
         if key not in self._samples:
             container = self._container(key)
             self._samples[key] = {
-                name: _Registered(metadata=_plain(node.metadata))
+                name: _Registered(metadata=from_client(node.metadata))
                 for name, node in container.items()
             }
         return self._samples[key]
@@ -222,21 +222,6 @@ def _read_summary(path: Path, sample: str) -> dict[str, Any]:
     served = ServedFile(path=path)
     with served.reading() as file:
         return sample_summary(served, file, served.group(file, sample))
-
-
-def _plain(metadata: Any) -> dict[str, Any]:
-    """Make dicts and lists of what the client gives, to compare it."""
-    if hasattr(metadata, "items"):
-        return {key: _plain_value(value) for key, value in metadata.items()}
-    return {}
-
-
-def _plain_value(value: Any) -> Any:
-    if hasattr(value, "items"):
-        return _plain(value)
-    if isinstance(value, str) or not hasattr(value, "__iter__"):
-        return value
-    return [_plain_value(member) for member in value]
 
 
 def watch_folder(

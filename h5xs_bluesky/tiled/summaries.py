@@ -97,6 +97,15 @@ def to_plain(value: Any) -> Any:
     return text(value) if isinstance(value, bytes) else repr(value)
 
 
+def from_client(value: Any) -> Any:
+    """Make dicts and lists of what Tiled's client gives for metadata."""
+    if isinstance(value, Mapping):
+        return {key: from_client(member) for key, member in value.items()}
+    if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
+        return value
+    return [from_client(member) for member in value]
+
+
 def q_centers(file: h5py.File) -> list[float] | None:
     """Give the experiment's q, in 1/Å; None where the file does not say."""
     stored = file.attrs.get(schema.QGRID)

@@ -155,8 +155,8 @@ def test_curl_examples_of_the_documentation_run(
     assert done.returncode == 0, done.stderr
     metadata = json.loads((tmp_path / "header.json").read_text())["data"]["attributes"]["metadata"]
     assert metadata["start"] == h5xs(experiment).header("lysozyme")
-    assert np.loadtxt(tmp_path / "averaged.dat").shape == (25, 3)
-    assert np.loadtxt(tmp_path / "frame3.dat").shape == (25, 3)
+    assert np.loadtxt(tmp_path / "averaged.dat").shape[1] == 3
+    assert np.loadtxt(tmp_path / "frame3.dat").shape[1] == 3
     for name in ("averaged.png", "frame3.png"):
         assert Image.open(tmp_path / name).format == "PNG"
     assert len((tmp_path / "monitors.csv").read_text().splitlines()) == 9
