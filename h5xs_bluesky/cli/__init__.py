@@ -5,6 +5,7 @@ import typer
 from h5xs_bluesky.cli.demo import demo
 from h5xs_bluesky.cli.import_files import import_
 from h5xs_bluesky.cli.repair import repair
+from h5xs_bluesky.cli.serve import serve
 
 app = typer.Typer(
     help="Live reduction of X-ray scattering data.",
@@ -21,3 +22,4 @@ def _main() -> None:
 app.command()(demo)
 app.command("import")(import_)
 app.command()(repair)
+app.command()(serve)

@@ -149,6 +149,26 @@ def _monitors(transmitted: str, fields: Mapping[str, str]) -> dict[str, Any]:
     return monitors
 
 
+def detector_texts(text: str | bytes) -> dict[str, str]:
+    """Give each detector of a root attribute as one of its own, by the field of its frames.
+
+    Flats and darks are left out: they lie beside the experiment. What is no such text gives none.
+    """
+    try:
+        entries = json.loads(text)
+        texts = {}
+        for entry in entries:
+            ours = entry.get(_OURS)
+            field = _FIELDS.get(entry["extension"]) if ours is None else ours["data_key"]
+            if ours is not None:
+                entry = {**entry, _OURS: {**ours, "corrections": {}}}
+            if field is not None:
+                texts[str(field)] = json.dumps([entry])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
+    return texts
+
+
 def _to_mapping(detector: Detector) -> dict[str, Any]:
     rows, columns = detector.geometry.shape
     return {
