@@ -337,6 +337,16 @@ def test_standard_may_lie_in_another_file(unchanged: Path, tmp_path: Path) -> No
         assert found["_SAXS"].standard == f"{other}: behenate"
 
 
+def test_standard_may_lie_in_a_file_of_other_origin(unchanged: Path, tmp_path: Path) -> None:
+    path = tmp_path / "ancestor.h5"
+    with h5py.File(path, "w") as file:
+        sample = file.create_group("AgBH")
+        sample.attrs["start"] = '{"uid": "x", "time": 1.0}'
+        sample["primary/data/saxs_image"] = standard_frames()[0]["saxs_image"][None, None]
+    found = h5exp(unchanged).recalibrate(path, detectors="_SAXS", dry_run=True)
+    assert is_true(found["_SAXS"].geometry, "_SAXS")
+
+
 def test_standard_may_be_a_picture(unchanged: Path, tmp_path: Path) -> None:
     path = tmp_path / "agbh.tif"
     fabio.tifimage.TifImage(data=standard_frames()[0]["saxs_image"]).write(str(path))

@@ -17,7 +17,7 @@ from h5xs_bluesky.reduction.calibrate import Calibration, StandardFrame, calibra
 from h5xs_bluesky.reduction.cones import beam_center_px
 from h5xs_bluesky.reduction.geometry import Geometry
 
-COUNT = int(os.environ.get("H5XS_CALIBRATIONS", "5"))
+COUNT = int(os.environ.get("H5XS_CALIBRATIONS", "3"))
 AGBH = Calibrant.named("AgBh")
 TILTS = (0.06, -0.09)
 

@@ -45,7 +45,7 @@ def test_covariance_covers_the_truth(tilt: bool) -> None:
     start = moved(truth, 2, -1, 1.01)
     found = [
         deviations(fit_place(on_rings(truth, seed=seed), start, AGBH, tilt=tilt), truth)
-        for seed in range(30)
+        for seed in range(20)
     ]
     z = np.array(found)
     assert np.abs(z.mean(axis=0)).max() < 4 / np.sqrt(len(z))
