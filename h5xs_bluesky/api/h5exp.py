@@ -16,7 +16,6 @@ from h5xs_bluesky.api.calibration import (
     now,
 )
 from h5xs_bluesky.api.h5xs import h5xs
-from h5xs_bluesky.api.settings import read_beamline
 from h5xs_bluesky.api.standards import read_standard
 from h5xs_bluesky.errors import ConfigurationError, RefusedError
 from h5xs_bluesky.io.experiment import ExperimentSettings, write_settings
@@ -117,7 +116,7 @@ class h5exp(h5xs):  # noqa: N801 - the ancestor's name
             If the file has none.
         """
         with self._source.reading() as file:
-            self._memory.beamline = read_beamline(file, None, "")
+            self._memory.beamline = self._read_beamline(file)
         return self.qgrid.centers
 
     def recalibrate(
