@@ -27,6 +27,9 @@ JOURNAL_FILE: Final = "documents.msgpack"
 STATUS_FILE: Final = "status.json"
 H5_SUFFIX: Final = ".h5"
 
+# Files beside the experiment's, <extension>.CALIBRATION.<date>.poni, .json and .png.
+CALIBRATION: Final = "calibration"
+
 # Attributes of the root; the first three are the ancestor's.
 DETECTORS: Final = "detectors"
 QGRID: Final = "qgrid"

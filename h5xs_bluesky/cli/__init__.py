@@ -2,6 +2,7 @@
 
 import typer
 
+from h5xs_bluesky.cli.calibrate import calibrate
 from h5xs_bluesky.cli.demo import demo
 from h5xs_bluesky.cli.import_files import import_
 from h5xs_bluesky.cli.repair import repair
@@ -19,6 +20,7 @@ def _main() -> None:
     """Let every command have a name, however few there are."""
 
 
+app.command()(calibrate)
 app.command()(demo)
 app.command("import")(import_)
 app.command()(repair)

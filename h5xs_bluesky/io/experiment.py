@@ -66,9 +66,17 @@ class ExperimentSettings:
 
     def write(self, file: h5py.File) -> None:
         """Write the settings as root attributes."""
+        self.write_detectors(file)
+        self.write_rest(file)
+
+    def write_detectors(self, file: h5py.File) -> None:
+        """Write detectors and q-grid alone."""
         file.attrs[schema.DETECTORS] = self.detectors_json
         file.attrs[schema.QGRID] = self.qgrid.centers
         file.attrs[schema.QGRID_EDGES] = self.qgrid.edges
+
+    def write_rest(self, file: h5py.File) -> None:
+        """Write all but detectors and q-grid."""
         mode = _FROM_WAXS if self.from_water else _EXTERNAL
         file.attrs[schema.TRANS] = f"{mode},{self.trans_field}"
         file.attrs[schema.BEAMLINE] = json.dumps(self.beamline)
@@ -171,7 +179,8 @@ def open_for_reading(path: Path) -> h5py.File:
 def prepare_experiment(folder: Path, settings: ExperimentSettings) -> ExperimentSettings:
     """Give an experiment's settings; a new experiment gets these.
 
-    What the experiment's file says wins: a recalibration lies there.
+    What the experiment's file says wins: a recalibration lies there. One that holds detectors and
+    q-grid only, as `h5exp` makes it, gets the rest.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / schema.EXPERIMENT_FILE
@@ -184,8 +193,50 @@ def prepare_experiment(folder: Path, settings: ExperimentSettings) -> Experiment
             ):
                 settings.write(file)
             return settings
+        with open_for_reading(path) as file:
+            found = ExperimentSettings.read(file)
+        if (
+            settings.beamline
+            and not found.beamline
+            and not found.trans_field
+            and not found.from_water
+        ):
+            _replace(path, settings.write_rest)
+    return found
+
+
+def write_settings(path: Path, settings: ExperimentSettings) -> None:
+    """Replace the detectors and the q-grid of an experiment; a new file gets all settings.
+
+    Everything else in the file stays, so that runs that go on are not disturbed.
+
+    Raises
+    ------
+    RefusedError
+        If the file holds samples itself, and not links to them: it is not ours to change.
+    FileInUseError, OSError
+        If it cannot be replaced.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path.parent):
+        if path.exists():
+            _refuse_samples_within(path)
+        save_corrections(path.parent, settings.detectors)
+        if path.exists():
+            _replace(path, settings.write_detectors)
+            return
+        with replace_whole(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
+            settings.write(file)
+
+
+def _refuse_samples_within(path: Path) -> None:
     with open_for_reading(path) as file:
-        return ExperimentSettings.read(file)
+        inside = [n for n in file if isinstance(file.get(n, getlink=True), h5py.HardLink)]
+    if inside:
+        raise RefusedError(
+            f"{path}: expected an experiment that links its samples, found {inside[0]!r} in the "
+            "file itself: files of other origin are not changed; save the detectors to a new file"
+        )
 
 
 def add_sample(folder: Path, sample: str) -> None:
@@ -201,9 +252,13 @@ def add_sample(folder: Path, sample: str) -> None:
 
 def _rewrite(folder: Path, change: Callable[[h5py.File], None]) -> None:
     """Replace the experiment file by a changed copy; members we do not know stay."""
-    path = folder / schema.EXPERIMENT_FILE
+    with _locked(folder):
+        _replace(folder / schema.EXPERIMENT_FILE, change)
+
+
+def _replace(path: Path, change: Callable[[h5py.File], None]) -> None:
+    """Do so with a file whose folder is locked."""
     with (
-        _locked(folder),
         replace_whole(path) as temporary,
         h5py.File(temporary, "w", libver=LIBVER) as new,
         open_for_reading(path) as old,
