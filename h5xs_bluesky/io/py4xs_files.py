@@ -159,7 +159,7 @@ def detector_texts(text: str | bytes) -> dict[str, str]:
         texts = {}
         for entry in entries:
             ours = entry.get(_OURS)
-            field = _FIELDS.get(entry["extension"]) if ours is None else ours["data_key"]
+            field = LIX_FIELDS.get(entry["extension"]) if ours is None else ours["data_key"]
             if ours is not None:
                 entry = {**entry, _OURS: {**ours, "corrections": {}}}
             if field is not None:

@@ -16,8 +16,9 @@ from tiled.ndslice import NDBlock, NDSlice
 from tiled.structures.array import ArrayStructure, BuiltinDtype
 from tiled.structures.core import Spec
 
+from h5xs_bluesky.errors import FrameAbsentError
 from h5xs_bluesky.io.frames import read_frame, refresh
-from h5xs_bluesky.io.links import missing_sources
+from h5xs_bluesky.io.presence import refuse_absent
 from h5xs_bluesky.tiled.files import ServedFile, not_ready
 
 FRAMES_SPEC = Spec("H5XSFrames", "1")
@@ -82,11 +83,12 @@ class ServedArray(ArrayAdapter):  # type: ignore[misc]
             dataset = self.served.member(file, self.dataset)
             if not isinstance(dataset, h5py.Dataset):
                 raise not_ready(f"{self.dataset} is not there at the moment")
-            if missing := missing_sources(dataset):
-                raise HTTPException(_GONE, detail=f"files that it is a view of are gone: {missing}")
             if not self._fits(refresh(dataset).shape):
                 raise not_ready(f"{self.dataset}: expected shape {shape}, found {dataset.shape}")
-            return self._read(dataset, index)
+            try:
+                return self._read(dataset, index)
+            except FrameAbsentError as error:
+                raise HTTPException(_GONE, detail=str(error)) from error
 
     def read_block(
         self,
@@ -107,6 +109,9 @@ class ServedArray(ArrayAdapter):  # type: ignore[misc]
         if dataset.ndim == 0:
             return np.asarray(_values(dataset[()]))
         rows = range(self.structure().shape[0])[index[0]]
+        if dataset.is_virtual:
+            for number in np.ravel(rows):
+                refuse_absent(dataset, int(number), trailing=dataset.ndim - 1)
         if isinstance(rows, int):
             row: NDArray[Any] = np.asarray(_values(dataset[rows]))[index[1:]]
             return row
