@@ -25,8 +25,7 @@ IS_3_11 := -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))"
 PY4XS_PYTHON ?= $(shell for p in $(PYTHON) python3.11; do \
     $$p $(IS_3_11) 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test test-py4xs bench lint format docs lock clean
-.PHONY: help demo serve test test-py4xs lint format docs lock clean
+.PHONY: help demo serve test test-py4xs bench lint format docs lock clean
 
 help:
 	@echo "make demo         run the main job; DATA=folder FRAMES=n OUT=folder change it"

@@ -160,6 +160,7 @@ class SampleClient(Container):  # type: ignore[misc]
             reasons=list(monitors[schema.REASON]) if selected else None,
             average=self.get_d1(schema.AVERAGED) if averaged else None,
             offset=offset,
+            p_values=monitors[schema.P_VALUE].to_numpy(float) if selected else None,
         )
         plain_ticks(axes)
         return axes

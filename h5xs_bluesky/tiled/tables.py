@@ -55,7 +55,8 @@ def monitors_table(served: ServedFile, file: h5py.File, sample: h5py.Group) -> "
     Columns: ``frame``; ``time``, s since the epoch; ``incident`` and ``transmitted``, the readings;
     ``transmission``, their ratio; further numbers that the reduction holds for each frame, as their
     uncertainties; ``superseded``, measured again after a pause; ``kept``, whether averaged, and
-    ``reason``, why not. What is not known is NaN or missing.
+    ``reason``, why not; ``p_value`` of its comparison with the reference frame. What is not known is
+    NaN or missing.
     """
     import pandas as pd
 
@@ -72,7 +73,7 @@ def monitors_table(served: ServedFile, file: h5py.File, sample: h5py.Group) -> "
     superseded = columns.pop(schema.SUPERSEDED, np.zeros(rows))
     with np.errstate(divide="ignore", invalid="ignore"):
         transmission = np.where(incident > 0, transmitted / incident, np.nan)
-    kept, reason = _selection(served, reduction, rows)
+    kept, reason, p_value = _selection(served, reduction, rows)
     return pd.DataFrame(
         {
             FRAME: np.arange(rows),
@@ -84,6 +85,7 @@ def monitors_table(served: ServedFile, file: h5py.File, sample: h5py.Group) -> "
             schema.SUPERSEDED: superseded.astype(bool),
             schema.KEPT: pd.array(kept, dtype="boolean"),
             schema.REASON: pd.array(reason, dtype="str"),
+            schema.P_VALUE: p_value,
         }
     )
 
@@ -116,13 +118,14 @@ def _raw_numbers(
 
 def _selection(
     served: ServedFile, reduction: h5py.Group | None, rows: int
-) -> tuple[list[bool | None], list[str]]:
-    """Give for each frame whether it is averaged, None where nothing was selected, and why not."""
+) -> tuple[list[bool | None], list[str], NDArray[np.float64]]:
+    """Give for each frame whether it is averaged (None: nothing was selected), why not, and p."""
     group = None if reduction is None else served.member(reduction, schema.SELECTION)
     if not isinstance(group, h5py.Group) or len(group[schema.KEPT]) != rows:
-        return [None] * rows, [""] * rows
+        return [None] * rows, [""] * rows, np.full(rows, np.nan)
     kept, reasons = group[schema.KEPT][()], group[schema.REASON].asstr()[()]
-    return [bool(value) for value in kept], [str(reason) for reason in reasons]
+    p_value: NDArray[np.float64] = group[schema.P_VALUE][()]
+    return [bool(value) for value in kept], [str(reason) for reason in reasons], p_value
 
 
 def _times(served: ServedFile, sample: h5py.Group, rows: int) -> NDArray[np.float64]:
