@@ -55,8 +55,8 @@ def monitors_table(served: ServedFile, file: h5py.File, sample: h5py.Group) -> "
     Columns: ``frame``; ``time``, s since the epoch; ``incident`` and ``transmitted``, the readings;
     ``transmission``, their ratio; further numbers that the reduction holds for each frame, as their
     uncertainties; ``superseded``, measured again after a pause; ``kept``, whether averaged, and
-    ``reason``, why not; ``p_value`` of its comparison with the reference frame. What is not known
-    is NaN or missing.
+    ``reason``, why not; ``p_value`` of its comparison with the reference frame. What is not known is
+    NaN or missing.
     """
     import pandas as pd
 
