@@ -8,6 +8,8 @@ PYTHON ?= python3
 DATA ?=
 FRAMES ?=
 OUT ?= demo-output
+# Where `make serve` listens, on this machine only; 0 takes a free port.
+PORT ?= 8000
 # More arguments for pytest, e.g. make test ARGS='tests/io -x'
 ARGS ?=
 
@@ -23,12 +25,14 @@ IS_3_11 := -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))"
 PY4XS_PYTHON ?= $(shell for p in $(PYTHON) python3.11; do \
     $$p $(IS_3_11) 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo test test-py4xs lint format docs lock clean
+.PHONY: help demo serve test test-py4xs bench lint format docs lock clean
 
 help:
 	@echo "make demo         run the main job; DATA=folder FRAMES=n OUT=folder change it"
+	@echo "make serve        run the main job and serve its results; PORT=n, and as for demo"
 	@echo "make test         run the tests; ARGS='...' goes to pytest"
 	@echo "make test-py4xs   run the tests against the ancestor, py4xs, in an environment of its own"
+	@echo "make bench        measure how fast it is, and put table and plot into the documentation"
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make format       let ruff mend what it can"
 	@echo "make docs         build the documentation: build/docs/index.html"
@@ -38,11 +42,20 @@ help:
 demo: $(RUN_READY)
 	$(BIN)/h5xs demo --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(if $(FRAMES),--frames $(FRAMES))
 
+serve: $(DEV_READY)
+	$(BIN)/h5xs demo --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(if $(FRAMES),--frames $(FRAMES))
+	$(BIN)/h5xs serve "$(OUT)/experiment" --port $(PORT)
+
 test: $(DEV_READY)
 	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 test-py4xs: $(DEV_READY) $(PY4XS_READY)
 	H5XS_PY4XS_PYTHON="$(CURDIR)/$(PY4XS)/bin/python" $(BIN)/pytest -m py4xs $(ARGS)
+
+# Ten minutes. Against py4xs itself where it is installed: make .venv/py4xs/.ready
+bench: $(DEV_READY)
+	@mkdir -p build
+	$(BIN)/python -m benchmarks --json build/benchmarks.json --docs docs $(ARGS)
 
 lint: $(DEV_READY)
 	$(BIN)/ruff check .

@@ -1,50 +1,54 @@
-"""`python -m benchmarks`: measure, print a table, write JSON."""
+"""`python -m benchmarks`: measure, print a table, write JSON and pages of the documentation."""
 
 import argparse
-import json
-import platform
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import files, kernel
+from benchmarks import files, growth, kernel, memory, report
 from benchmarks.timing import Figure
 
+_TINY = (104, 98)
 
-def main() -> None:
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmarks that the arguments ask for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="less than 50 s")
     parser.add_argument("--tiny", action="store_true", help="a few seconds: only that it runs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
-    arguments = parser.parse_args()
-    if arguments.tiny:
-        figures = kernel.measure(runs=3, budget_s=0.1)
-        figures += files.measure(count=4, runs=3, budget_s=0.1)
-        figures.append(files.memory(few=2, many=4))
-    elif arguments.quick:
-        figures = kernel.measure(runs=60, budget_s=12.0)
-        figures += files.measure(count=100, runs=5, budget_s=5.0)
-        figures.append(files.memory())
-    else:
-        figures = kernel.measure(runs=400, budget_s=90.0)
-        figures += files.measure(count=500, runs=12, budget_s=60.0)
-        figures.append(files.memory())
+    parser.add_argument(
+        "--docs", type=Path, metavar="FOLDER", help="measure growth, too, and write table and plot"
+    )
+    asked = parser.parse_args(arguments)
+    figures = _figures(tiny=asked.tiny, quick=asked.quick)
     _show(figures)
-    if arguments.json:
-        found = {figure.key: figure.to_mapping() for figure in figures}
-        arguments.json.write_text(json.dumps({"machine": _machine(), **found}, indent=1) + "\n")
+    if asked.json:
+        asked.json.write_text(report.to_json(figures))
+    if asked.docs:
+        report.write_docs(asked.docs, figures, growth.measure(tiny=asked.tiny))
 
 
-def _machine() -> dict[str, str]:
-    packages = ("h5xs_bluesky", "numpy", "pyFAI", "h5py")
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-    }
+def _figures(*, tiny: bool, quick: bool) -> list[Figure]:
+    if tiny:
+        return [
+            *kernel.measure(runs=3, budget_s=0.1, shape=_TINY),
+            *files.measure(count=4, runs=3, budget_s=0.1, shape=_TINY),
+            memory.measure(few=2, many=4, runs=1),
+        ]
+    if quick:
+        return [
+            *kernel.measure(runs=40, budget_s=5.0),
+            *files.measure(count=800, runs=4, budget_s=4.0),
+            memory.measure(runs=1),
+        ]
+    return [
+        *kernel.measure(runs=200, budget_s=40.0),
+        *files.measure(count=1000, runs=15, budget_s=50.0),
+        memory.measure(),
+    ]
 
 
 def _show(figures: list[Figure]) -> None:

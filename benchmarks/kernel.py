@@ -1,13 +1,26 @@
-"""The loop over the pixels against pyFAI, the ancestor's way, and reading the frame once."""
+"""The loop over the pixels against pyFAI, the ancestor, and reading the frame once."""
 
+import tempfile
 from collections.abc import Callable, Iterator
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.setup import BINS, POLARIZATION, SHAPE, frames, grid, pixels_of, saxs_detector
+from benchmarks import ancestor
+from benchmarks.setup import (
+    BINS,
+    COUNTS,
+    POLARIZATION,
+    SHAPE,
+    cores,
+    frames,
+    grid,
+    pixels_of,
+    saxs_detector,
+)
 from benchmarks.timing import Figure, taking_turns
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.integrate import make_integrator
@@ -18,45 +31,64 @@ Call = Callable[[], object]
 Frames = Iterator[NDArray[Any]]
 
 _FRAMES = 12  # more than the caches hold
+_ALGORITHMS = ("csr", "csc", "lut", "histogram")  # of pyFAI, on the CPU
 
 
-def measure(*, runs: int, budget_s: float) -> list[Figure]:
+def measure(*, runs: int, budget_s: float, shape: tuple[int, int] = SHAPE) -> list[Figure]:
     """Measure what concerns one frame; `budget_s` is for all of it."""
-    detector, qgrid = saxs_detector(), grid()
-    stack = frames(_FRAMES)
-    each: Frames = cycle(stack)
-    ours = _ours(detector, qgrid, each)
-    theirs = _fastest_pyfai(detector, "no", each)
+    with tempfile.TemporaryDirectory() as folder, ancestor.running(Path(folder), shape) as theirs:
+        detector, fastest = saxs_detector(shape), _fastest_pyfai(shape)
+        figures = _common(detector, theirs, fastest, runs=runs, budget_s=budget_s / 2)
+    return [*figures, *_general(detector, fastest, runs=runs, budget_s=budget_s / 2)]
+
+
+def _common(
+    detector: Detector,
+    theirs: ancestor.Ancestor | None,
+    fastest: str,
+    *,
+    runs: int,
+    budget_s: float,
+) -> list[Figure]:
+    qgrid, shape = grid(), detector.geometry.shape
+    each: Frames = cycle(frames(_FRAMES, shape=shape))
     common = taking_turns(
         {
-            "ours": ours,
-            "pyfai": theirs,
-            "histogram": _ancestor(detector, qgrid, each),
+            "ours": _ours(detector, qgrid, each),
+            "pyfai": _pyfai(detector, ("no", fastest), each),
+            "ancestor": theirs.load_from_2d if theirs else ancestors_way(detector, qgrid, each),
             "read": lambda: next(each).sum(dtype="i4"),  # no conversion: as fast as memory
         },
         runs=runs,
-        budget_s=budget_s / 2,
+        budget_s=budget_s,
     )
     conditions = {
-        "frame": f"{SHAPE[0]} x {SHAPE[1]} int32, new in the caches each time",
-        "bins": f"{BINS} of two widths; pyFAI {BINS} of one",
-        "ours_ms": 1e3 * float(np.median(common["ours"])),
-        "cores": "ours 1, pyFAI its default threads",
+        "frame": f"{shape[0]} x {shape[1]} int32, Poisson counts of {COUNTS:g} on average, masked "
+        "gaps, not in the caches",
+        "bins": f"{BINS} of two widths up to the corners; pyFAI {BINS} of one",
+        "work": "weighted, Poisson, I and sigma, negative pixels looked for",
+        "cores": f"ours 1; pyFAI its default threads on {cores()}",
+        **{f"{name}_ms": 1e3 * float(np.median(taken)) for name, taken in common.items()},
     }
-    figures = [
+    return [
         Figure(
             key="kernel_vs_pyfai",
-            what="times faster than pyFAI's fastest method on the CPU, weighted, Poisson",
+            what="times faster than pyFAI's fastest method on the CPU",
             values=common["pyfai"] / common["ours"],
             target=6.0,
-            conditions=conditions,
+            conditions={**conditions, "pyfai": fastest},
         ),
         Figure(
             key="kernel_vs_py4xs",
-            what="times faster than numpy's histograms in the ancestor's manner",
-            values=common["histogram"] / common["ours"],
+            what="times faster than the ancestor's load_from_2D",
+            values=common["ancestor"] / common["ours"],
             target=100.0,
-            conditions={**conditions, "stands_in": "np.histogram; the ancestor is not run"},
+            conditions={
+                **conditions,
+                "ancestor": "py4xs itself, in its own process"
+                if theirs
+                else "not installed: np.histogram in its manner",
+            },
         ),
         Figure(
             key="kernel_vs_read",
@@ -67,32 +99,40 @@ def measure(*, runs: int, budget_s: float) -> list[Figure]:
             conditions=conditions,
         ),
     ]
-    return [*figures, *_general(detector, qgrid, runs=runs, budget_s=budget_s / 2)]
 
 
-def _general(detector: Detector, qgrid: QGrid, *, runs: int, budget_s: float) -> list[Figure]:
-    stack = frames(_FRAMES)
+def _general(detector: Detector, fastest: str, *, runs: int, budget_s: float) -> list[Figure]:
+    qgrid, shape = grid(), detector.geometry.shape
+    stack = frames(_FRAMES, shape=shape)
     counts: Frames = cycle(stack)
     floats: Frames = cycle(stack.astype("f4"))
-    azimuthal = Method(estimator="unweighted", error_model="azimuthal")
+    methods = [
+        Method(estimator=estimator, error_model=model)
+        for estimator, model in (
+            ("weighted", "azimuthal"),
+            ("unweighted", "poisson"),
+            ("unweighted", "azimuthal"),
+        )
+    ]
     cases: dict[str, tuple[Call, Call]] = {
-        "unweighted, azimuthal": (
-            _ours(detector, qgrid, counts, method=azimuthal),
-            _fastest_pyfai(detector, "no", counts, error_model="azimuthal"),
-        ),
-        "float frames": (
-            _ours(detector, qgrid, floats),
-            _fastest_pyfai(detector, "no", floats),
-        ),
-        "with dark": (
-            _ours(detector, qgrid, counts, dark=True),
-            _fastest_pyfai(detector, "no", counts, dark=np.full(SHAPE, 0.5)),
-        ),
-        "bounding boxes": (
-            _ours(detector, qgrid, counts, splitting="bbox"),
-            _pyfai(detector, ("bbox", "csr", "cython"), counts),
-        ),
+        f"{method.estimator}, {method.error_model}": (
+            _ours(detector, qgrid, counts, method=method),
+            _pyfai(detector, ("no", fastest), counts, method=method),
+        )
+        for method in methods
     }
+    cases["float frames"] = (
+        _ours(detector, qgrid, floats),
+        _pyfai(detector, ("no", fastest), floats),
+    )
+    cases["with dark"] = (
+        _ours(detector, qgrid, counts, dark=True),
+        _pyfai(detector, ("no", fastest), counts, dark=np.full(shape, 0.5)),
+    )
+    cases["bounding boxes"] = (
+        _ours(detector, qgrid, counts, splitting="bbox"),
+        _pyfai(detector, ("bbox", "csr"), counts),
+    )
     work = {
         f"{side} {name}": call
         for name, pair in cases.items()
@@ -102,6 +142,7 @@ def _general(detector: Detector, qgrid: QGrid, *, runs: int, budget_s: float) ->
     ratios = {name: taken[f"pyfai {name}"] / taken[f"ours {name}"] for name in cases}
     boxes = ratios.pop("bounding boxes")
     worst = min(ratios, key=lambda name: float(np.median(ratios[name])))
+    conditions = {f"{name}_ms": 1e3 * float(np.median(each)) for name, each in taken.items()}
     medians = {name: float(np.median(values)) for name, values in ratios.items()}
     return [
         Figure(
@@ -109,14 +150,14 @@ def _general(detector: Detector, qgrid: QGrid, *, runs: int, budget_s: float) ->
             what="times faster than pyFAI's fastest method on the CPU: the least of the cases",
             values=ratios[worst],
             target=3.0,
-            conditions={"cases": medians, "least": worst},
+            conditions={**conditions, "cases": medians, "least": worst, "pyfai": fastest},
         ),
         Figure(
             key="bbox_vs_pyfai",
             what="times faster than pyFAI's bounding-box CSR",
             values=boxes,
             target=4.0,
-            conditions={"ours_ms": 1e3 * float(np.median(taken["ours bounding boxes"]))},
+            conditions=conditions,
         ),
     ]
 
@@ -140,43 +181,55 @@ def _ours(
     return call
 
 
-def _fastest_pyfai(detector: Detector, splitting: str, each: Frames, **how: Any) -> Call:
-    """Give the method of pyFAI that is fastest here, of those that run on the CPU."""
-    algorithms = ("csr", "csc", "lut", "histogram")
-    calls = {
-        name: _pyfai(detector, (splitting, name, "cython"), each, **how) for name in algorithms
-    }
-    taken = taking_turns(calls, runs=4, budget_s=1.0)
-    return calls[min(taken, key=lambda name: float(np.median(taken[name])))]
+def _fastest_pyfai(shape: tuple[int, int]) -> str:
+    """Give the algorithm of pyFAI that is fastest here, of those that run on the CPU."""
+    each: Frames = cycle(frames(2, shape=shape))
+    calls = {name: _pyfai(saxs_detector(shape), ("no", name), each) for name in _ALGORITHMS}
+    taken = taking_turns(calls, runs=5, budget_s=1.0)
+    return min(taken, key=lambda name: float(np.median(taken[name])))
 
 
-def _pyfai(detector: Detector, method: tuple[str, str, str], each: Frames, **how: Any) -> Call:
+def _pyfai(
+    detector: Detector,
+    algorithm: tuple[str, str],
+    each: Frames,
+    *,
+    method: Method | None = None,
+    dark: NDArray[np.float64] | None = None,
+) -> Call:
     from pyFAI.detectors import Detector as PyFaiDetector
     from pyFAI.integrator.azimuthal import AzimuthalIntegrator
+    from pyFAI.method_registry import IntegrationMethod
 
-    geometry = detector.geometry
+    geometry, edges = detector.geometry, grid().edges
+    method = Method() if method is None else method
     integrator = AzimuthalIntegrator(
         geometry.distance_m, geometry.poni1_m, geometry.poni2_m,
         detector=PyFaiDetector(*geometry.pixel_size_m, max_shape=geometry.shape, orientation=3),
         wavelength=geometry.wavelength_m,
     )  # fmt: skip
-    options = {"error_model": "poisson", "polarization_factor": POLARIZATION, **how}
+    selected = IntegrationMethod.select_one_available((*algorithm, "cython"), dim=1)
+    if method.estimator == "unweighted":
+        selected = selected.unweighted
     mask = detector.mask.copy()  # on some processors pyFAI takes no read-only array
 
     def call() -> object:
         return integrator.integrate1d(
-            next(each), BINS, mask=mask, unit="q_A^-1", radial_range=(0.01, 0.7),
-            method=method, **options,
+            next(each), BINS, mask=mask, dark=dark, dummy=-1.0, delta_dummy=0.5, unit="q_A^-1",
+            radial_range=(edges[0], edges[-1]), error_model=method.error_model,
+            polarization_factor=POLARIZATION, method=selected,
         )  # fmt: skip
 
     return call
 
 
-def _ancestor(detector: Detector, qgrid: QGrid, each: Frames) -> Call:
+def ancestors_way(
+    detector: Detector, qgrid: QGrid, each: Frames
+) -> Callable[[], tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Do what py4xs' `conv_Iq` does for each frame, with numpy's histograms."""
     pixels = pixels_of(detector)
 
-    def call() -> object:
+    def call() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         frame = next(each)
         corrected = frame / pixels.normalization
         good = ~pixels.mask & (frame >= 0)
@@ -184,7 +237,8 @@ def _ancestor(detector: Detector, qgrid: QGrid, each: Frames) -> Call:
         number, _ = np.histogram(q, bins=qgrid.edges)
         total, _ = np.histogram(q, bins=qgrid.edges, weights=values)
         squares, _ = np.histogram(q, bins=qgrid.edges, weights=values**2)
-        mean = total / number
-        return mean, np.sqrt(squares / number - mean**2) / np.sqrt(number)
+        with np.errstate(invalid="ignore", divide="ignore"):  # bins without pixels
+            mean = total / number
+            return mean, np.sqrt(squares / number - mean**2) / np.sqrt(number)
 
     return call

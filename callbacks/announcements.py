@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from h5xs_bluesky.callbacks.documents import Document, is_frame_shape
-from h5xs_bluesky.errors import RefusedError
+from h5xs_bluesky.errors import FileFormatError, RefusedError
 from h5xs_bluesky.io.external import path_of
 from h5xs_bluesky.io.run_contents import RunContents
-from h5xs_bluesky.io.stream_rows import Place
+from h5xs_bluesky.io.stream_rows import ANNOUNCED, Place
 
 _HDF5 = "application/x-hdf5"
 _AREA_DETECTOR_HDF5 = "AD_HDF5"  # and names that begin with it
@@ -76,7 +76,8 @@ class Announcements:
         self._descriptors: dict[str, Document] = {}
         self._resources: dict[str, Document] = {}  # of either kind
         self._datums: dict[str, Document] = {}
-        self._wanted: dict[str, tuple[str, str, int]] = {}  # datum → descriptor, field, row
+        # datum → descriptor, field and row of each event that came before it
+        self._wanted: dict[str, list[tuple[str, str, int]]] = {}
 
     def of(
         self, name: str, doc: Document, *, received: float, row: int | None = None
@@ -95,12 +96,11 @@ class Announcements:
         elif name in ("resource", "stream_resource"):
             self._resources[doc["uid"]] = doc
         elif name == "stream_datum":
-            yield self._stream_datum(doc, received)
+            yield from self._stream_datum(doc, received)
         elif name == "datum":
-            if doc["datum_id"] in self._wanted:
-                yield self._datum(doc, received, *self._wanted.pop(doc["datum_id"]))
-            else:
-                self._datums[doc["datum_id"]] = doc
+            self._datums[doc["datum_id"]] = doc  # further events may name it, too
+            for where in self._wanted.pop(doc["datum_id"], ()):
+                yield self._datum(doc, received, *where)
         elif name == "event" and row is not None:
             yield from self._event(doc, received, row)
 
@@ -111,11 +111,49 @@ class Announcements:
                 continue
             where = doc["descriptor"], field_name, row
             if value in self._datums:
-                yield self._datum(self._datums.pop(value), received, *where)
+                yield self._datum(self._datums[value], received, *where)
             else:  # the datum comes later
-                self._wanted[value] = where
+                self._wanted.setdefault(value, []).append(where)
 
-    def _stream_datum(self, doc: Document, received: float) -> Announcement:
+    def never_came(self) -> Iterator[tuple[str, int, int]]:
+        """Give what events promised and nothing announced: field, events, frames in all."""
+        promised: dict[tuple[str, str], int] = {}  # descriptor, field → events
+        for places in self._wanted.values():
+            for descriptor, name, _ in places:
+                promised[descriptor, name] = promised.get((descriptor, name), 0) + 1
+        latest = {self._contents.stream_of({"descriptor": uid}): uid for uid in self._descriptors}
+        for stream, uid in latest.items():
+            for name, key in self._descriptors[uid]["data_keys"].items():
+                if key.get("external") == ANNOUNCED:
+                    promised[uid, name] = self._contents.streams[stream].rows.lacking(name)
+        for (uid, name), events in promised.items():
+            frames, per_event = _kind(self._descriptors[uid], name, claimed=name in self._data_keys)
+            if events:
+                yield name, events, events * per_event if frames else 0
+
+    def _stream_datum(self, doc: Document, received: float) -> Iterator[Announcement]:
+        """Give what a stream_datum announces: nothing, where it has no events.
+
+        Raises
+        ------
+        FileFormatError
+            After that, if its indices do not fit its sequence numbers: some may be left out.
+        """
+        indices = [int(doc["indices"][end]) for end in ("start", "stop")]
+        places, rows = self._contents.announced.pop(doc["uid"]), indices[1] - indices[0]
+        if indices[0] < 0:
+            raise FileFormatError(f"expected indices from 0 on, found {indices[0]}: left out")
+        if places[:rows]:
+            yield self._of_rows(doc, received, indices[0], places[:rows])
+        if rows != len(places):
+            raise FileFormatError(
+                f"expected an index for each sequence number, found {rows} indices and "
+                f"{len(places)} numbers: what is beyond the shorter of them is left out"
+            )
+
+    def _of_rows(
+        self, doc: Document, received: float, first: int, places: Sequence[Place]
+    ) -> Announcement:
         resource = self._resources[doc["stream_resource"]]
         name, descriptor = resource["data_key"], self._descriptors[doc["descriptor"]]
         problem, path = "", Path()
@@ -135,10 +173,10 @@ class Announcements:
             field=name,
             path=path,
             dataset=str(resource.get("parameters", {}).get("dataset", "")),
-            first=int(doc["indices"]["start"]) * per_event,
+            first=first * per_event,
             per_event=per_event,
             frames=frames,
-            places=self._contents.announced.pop(doc["uid"]),
+            places=places,
             received=received,
             problem=problem,
         )

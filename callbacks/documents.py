@@ -42,7 +42,7 @@ class RunIndex:
     """Tells which run a document belongs to; runs may interleave freely.
 
     Old resources that do not name their run, and documents whose run began before we listened,
-    belong to no known run.
+    belong to no known run. A stream_datum tells its run by its descriptor or by its resource.
     """
 
     def __init__(self) -> None:
@@ -61,8 +61,9 @@ class RunIndex:
             if found is not None:
                 self._run_of[str(doc["uid"])] = str(found)
             return found
-        key = "resource" if name == "datum" else "descriptor"
-        return self._run_of.get(str(doc.get(key)))
+        keys = ("resource",) if name == "datum" else ("descriptor", "stream_resource")
+        uids = (self._run_of.get(str(doc.get(key))) for key in keys)
+        return next((uid for uid in uids if uid is not None), None)
 
 
 def documents_of(name: str, doc: Document) -> Iterator[tuple[str, Document]]:

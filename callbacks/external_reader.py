@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky.callbacks.announcements import Announcement
 from h5xs_bluesky.callbacks.room import Room
-from h5xs_bluesky.errors import FileFormatError, RefusedError
+from h5xs_bluesky.errors import FileFormatError, FrameAbsentError, RefusedError
 from h5xs_bluesky.io.bitshuffle import compress
 from h5xs_bluesky.io.external import AllowedFolders, ExternalDataset
 
@@ -26,7 +26,9 @@ _SOON_S = 0.004  # between two looks at a file that has just brought, or been pr
 _LATER_S = 0.1  # at one that has not for a while
 _A_WHILE_S = 1.0
 _KEPT_OPEN_S = 10.0
+_MOST_OPEN = 32  # files; a run may have one for every event
 _BATCH_BYTES = 32_000_000
+_SHARE = 0.5  # of the room; the rest is for frames in events, which would hold the scan
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -141,6 +143,7 @@ class ExternalReader:
             for source in list(self._sources.values()):
                 if source.next_look <= now:
                     self._look(source)
+            self._close_some()
         while not self._new.empty():
             self._take_new()
         for source in list(self._sources.values()):
@@ -174,9 +177,13 @@ class ExternalReader:
             self._read(source)
         except (RefusedError, FileFormatError) as error:
             self._give_up(source, str(error))
+        except FrameAbsentError as error:
+            source.problem = _one_line(source, error)
         except Exception as error:  # noqa: BLE001 - it is told when the patience is at its end
             source.problem = _one_line(source, error)
             source.close()
+        if source.open is not None and not source.open.grows:
+            source.close()  # opened in the plain mode, it would lock its writer out
         now = time.monotonic()
         if not source.wanted:
             self._rest(source, now)
@@ -184,6 +191,12 @@ class ExternalReader:
         if now - source.found > self._patience_s:
             self._give_up(source, source.problem, before=now - self._patience_s)
         source.next_look = now + (_SOON_S if now - source.news < _A_WHILE_S else _LATER_S)
+
+    def _close_some(self) -> None:
+        """Close the files that have had no news for longest, if too many are open."""
+        opened = [source for source in self._sources.values() if source.open is not None]
+        for source in sorted(opened, key=lambda each: each.news)[:-_MOST_OPEN]:
+            source.close()
 
     def _rest(self, source: _Source, now: float) -> None:
         """Keep a file open for a while after its last frame, in which more may be announced."""
@@ -204,27 +217,25 @@ class ExternalReader:
             rows = dataset.rows(2 if announcement.frames else max(0, len(dataset.shape) - 1))
             first = announcement.first + wanted.done * announcement.per_event
             there = (rows - first) // announcement.per_event
-            events = min(
-                there, len(announcement.places) - wanted.done, _batch(announcement, dataset)
-            )
+            batch = _batch(announcement, dataset, most=min(_BATCH_BYTES, self._room.most // 8))
+            events = min(there, len(announcement.places) - wanted.done, batch)
             if events < 1:
                 source.problem = (
                     f"{source.path}: expected {first + announcement.per_event} rows in "
                     f"{source.dataset}, found {rows}"
                 )
-                if not dataset.grows:
-                    source.close()
                 return
-            self._deliver(wanted, dataset, first, events)
+            wanted.done += self._deliver(wanted, dataset, first, events)
             source.news = source.found = time.monotonic()
-            wanted.done += events
             if wanted.done == len(announcement.places):
                 source.wanted.popleft()
 
-    def _deliver(self, wanted: _Wanted, dataset: ExternalDataset, first: int, events: int) -> None:
+    def _deliver(self, wanted: _Wanted, dataset: ExternalDataset, first: int, events: int) -> int:
+        """Hand on what is there of so many events; gives how many it was."""
         announcement = wanted.announcement
         read = dataset.frames if announcement.frames else dataset.values
-        data = read(first, events * announcement.per_event)
+        data = read(first, events, announcement.per_event)
+        events = len(data) // announcement.per_event
         copied = announcement.frames and not dataset.permanent
         chunks = [compress(frame) for frame in data] if copied else None
         room = announcement.frames and self._enter(data.nbytes, wait=copied)
@@ -242,12 +253,17 @@ class ExternalReader:
                 size=data.nbytes if room else 0,
             )
         )
+        return events
 
     def _enter(self, size: int, *, wait: bool) -> bool:
-        """Take room for frames, waiting for it if they cannot be read again."""
-        while not self._room.enter(size, timeout_s=_LATER_S if wait else 0):
+        """Take room for frames, waiting for it if they are copied, but not for ever."""
+        began = time.monotonic()
+        while not self._room.enter(size, timeout_s=_LATER_S if wait else 0, share=_SHARE):
             if not wait or self._closing:
                 return False
+            if time.monotonic() - began > self._patience_s:
+                self._room.enter_anyway(size)
+                return True
         return True
 
     def _give_up(self, source: _Source, problem: str, *, before: float = math.inf) -> None:
@@ -264,11 +280,11 @@ class ExternalReader:
             )
 
 
-def _batch(announcement: Announcement, dataset: ExternalDataset) -> int:
-    """Give the number of events to be read at once."""
+def _batch(announcement: Announcement, dataset: ExternalDataset, *, most: int) -> int:
+    """Give the number of events to be read at once, of so many bytes."""
     tail = dataset.shape[-2:] if announcement.frames else dataset.shape[1:]
     of_an_event = announcement.per_event * int(np.prod(tail, dtype=int)) * dataset.dtype.itemsize
-    return max(1, _BATCH_BYTES // max(1, of_an_event))
+    return max(1, most // max(1, of_an_event))
 
 
 def _one_line(source: _Source, error: Exception) -> str:

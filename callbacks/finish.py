@@ -44,6 +44,8 @@ def finish_run(experiment: Path, writer: RawWriter, reducer: RunReducer) -> None
         else:
             sample = _finish_processed(experiment, writer, reducer, buffer=name)
             reducer.tell(lambda processed: processed.result(sample))
+    except H5xsError as error:
+        status.fail(str(error))
     except Exception as error:
         logger.exception("Run %s could not be finished", status.uid[:8])
         status.fail(f"{type(error).__name__}: {error}")

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ _Kind = tuple[str, str, tuple[int, ...], str, bool]
 # Links in one file share stream, field, the other file with its dataset, and frames per event.
 _Target = tuple[str, str, Path, str, int]
 
+_MOST_OPEN_LINKS = 32  # a file each; a run may have one for every event
+
 
 class FrameFiles:
     """Opens and keeps the frame files of a run; one thread calls it.
@@ -35,10 +38,9 @@ class FrameFiles:
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
         self._own: dict[_Kind, FrameFile] = {}
-        self._linked: dict[_Target, LinkedFrames] = {}
-
-    def __len__(self) -> int:
-        return len(self._own) + len(self._linked)
+        self._linked: dict[_Target, LinkedFrames] = {}  # the last one used at the end
+        self._numbers: dict[tuple[str, str], int] = {}  # of the last file of a stream and field
+        self.made = 0
 
     def append(
         self, stream: str, stacks: dict[str, FrameStack], *, row: int, stamps: "Stamps"
@@ -105,6 +107,8 @@ class FrameFiles:
     def link(self, arrival: Arrival, rows: list[int]) -> FrameReference:
         """Link frames in the file of another writer, and make them count.
 
+        A frame that belongs to a second row, too, is linked once more, in a file of its own.
+
         Raises
         ------
         OSError
@@ -113,15 +117,20 @@ class FrameFiles:
         wanted = arrival.announcement
         first = wanted.first + arrival.first * wanted.per_event
         count = arrival.frame_count
-        file = self._link(
-            (wanted.stream, wanted.field, wanted.path, wanted.dataset, wanted.per_event)
-        )
-        file.append(
-            first,
-            timestamps=np.full(count, wanted.received),
-            positions=_positions(rows, wanted.per_event),
-        )
+        positions = _positions(rows, wanted.per_event)
+        target = wanted.stream, wanted.field, wanted.path, wanted.dataset, wanted.per_event
+        file = self._linked.pop(target, None)
+        if file is not None and not file.takes(first, positions=positions):
+            file.close()
+            file = None
+        file = file or self._new_link(target)
+        self._linked[target] = file
+        file.append(first, timestamps=np.full(count, wanted.received), positions=positions)
         file.commit()
+        for rested in islice(
+            reversed(self._linked.values()), _MOST_OPEN_LINKS, 1 + _MOST_OPEN_LINKS
+        ):
+            rested.close()
         return FrameReference(
             file=file.path.name, row=first, rows=count, shape=arrival.shape, dtype=arrival.dtype
         )
@@ -138,7 +147,7 @@ class FrameFiles:
     def _file(self, kind: _Kind, frames_per_event: int) -> FrameFile:
         stream, field, shape, dtype, reconstructed = kind
         if kind not in self._own:
-            path = self._new(stream, field, f"frames {shape} {dtype}")
+            path = self._new(stream, field, f"frames {shape} {dtype}", level=logging.WARNING)
             self._own[kind] = FrameFile(
                 path,
                 field=field,
@@ -149,25 +158,25 @@ class FrameFiles:
             )
         return self._own[kind]
 
-    def _link(self, target: _Target) -> LinkedFrames:
+    def _new_link(self, target: _Target) -> LinkedFrames:
         stream, field, other, dataset, per_event = target
-        if target not in self._linked:
-            path = self._new(stream, field, f"frames in {other}")
-            self._linked[target] = LinkedFrames(
-                path,
-                field=field,
-                target=_link_target(other, self._folder.path),
-                dataset=dataset,
-                frames_per_event=per_event,
-            )
-        return self._linked[target]
+        return LinkedFrames(
+            self._new(stream, field, f"frames in {other}", level=logging.DEBUG),
+            field=field,
+            target=_link_target(other, self._folder.path),
+            dataset=dataset,
+            frames_per_event=per_event,
+        )
 
-    def _new(self, stream: str, field: str, what: str) -> Path:
-        path = self._folder.new_file(stream, field)
-        if any(known[:2] == (stream, field) for known in (*self._own, *self._linked)):
-            logger.warning(
-                "%s: %s now sends %s: they go to %s", path.parent, field, what, path.name
+    def _new(self, stream: str, field: str, what: str, *, level: int) -> Path:
+        number = self._numbers.get((stream, field), 0) + 1
+        path = self._folder.new_file(stream, field, number=number)
+        if number > 1:
+            logger.log(
+                level, "%s: %s now sends %s: they go to %s", path.parent, field, what, path.name
             )
+        self._numbers[stream, field] = number
+        self.made += 1
         return path
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
 from h5xs_bluesky.config import Beamline
-from h5xs_bluesky.errors import FileFormatError
+from h5xs_bluesky.errors import FileFormatError, H5xsError
 from h5xs_bluesky.io.foreign_files import FRAMES, Column, ForeignRun, foreign_runs
 from h5xs_bluesky.reduction.detector import Detector
 
@@ -61,7 +61,11 @@ def import_files(
     Raises
     ------
     FileFormatError
-        If the files hold no frames, or none that one of the detectors can have taken.
+        If the files hold no frames, or none that one of the detectors can have taken: nothing is
+        imported then. If a later frame is not what the first was: those before it are, and the run
+        ends as failed.
+    FrameAbsentError
+        As that, if a frame is not on disk.
     FramesNotSavedError
         If frames cannot be written.
     """
@@ -113,22 +117,35 @@ def _documents(
         **run.start,
         **(more or {}),
     }
-    composed = event_model.compose_run(
-        uid=start.pop("uid", None), time=start.pop("time", None), metadata=start, validate=False
-    )
-    yield "start", dict(composed.start_doc)
-    for stream, columns in run.streams.items():
-        named = {
+    streams = {
+        stream: {
             _detector_of(name, column, beamline, detector, files).data_key
             if name == FRAMES
             else name: column
             for name, column in columns.items()
         }
-        yield from _stream_documents(composed, stream, named)
+        for stream, columns in run.streams.items()
+    }
+    keys = {
+        stream: {field: _data_key(column) for field, column in columns.items()}
+        for stream, columns in streams.items()
+    }  # by now the first frames are read, and the files are known to fit
+    composed = event_model.compose_run(
+        uid=start.pop("uid", None), time=start.pop("time", None), metadata=start, validate=False
+    )
+    yield "start", dict(composed.start_doc)
+    try:
+        for stream, columns in streams.items():
+            yield from _stream_documents(composed, stream, columns, keys[stream])
+    except (H5xsError, OSError) as error:
+        yield "stop", dict(composed.compose_stop(exit_status="fail", reason=str(error)))
+        raise
     yield "stop", dict(composed.compose_stop())
 
 
-def _stream_documents(composed: Any, stream: str, columns: Mapping[str, Column]) -> Documents:
+def _stream_documents(
+    composed: Any, stream: str, columns: Mapping[str, Column], keys: Mapping[str, Any]
+) -> Documents:
     """Give an event for each row; columns of another length get a stream of their own."""
     frames_per_event = _frames_per_event(columns)
     groups: dict[int, dict[str, Column]] = {}
@@ -139,8 +156,8 @@ def _stream_documents(composed: Any, stream: str, columns: Mapping[str, Column])
     )
     for number, (events, group) in enumerate(ordered):
         name = stream if number == 0 else f"{stream}_{next(iter(group))}"
-        keys = {field: _data_key(column) for field, column in group.items()}
-        descriptor = composed.compose_descriptor(name=name, data_keys=keys, validate=False)
+        own = {field: keys[field] for field in group}
+        descriptor = composed.compose_descriptor(name=name, data_keys=own, validate=False)
         yield "descriptor", dict(descriptor.descriptor_doc)
         for event in range(events):
             yield "event", _event(descriptor, group, event, frames_per_event)

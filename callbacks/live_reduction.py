@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -18,8 +19,10 @@ from h5xs_bluesky.callbacks.documents import (
     RunIndex,
     carries_frames,
     documents_of,
+    snapshot,
     take,
 )
+from h5xs_bluesky.callbacks.early import EarlyDocuments
 from h5xs_bluesky.callbacks.pipeline import Pipeline
 from h5xs_bluesky.callbacks.processed_documents import RAW_RUN
 from h5xs_bluesky.callbacks.room import Room
@@ -32,6 +35,7 @@ from h5xs_bluesky.io.bitshuffle import compress
 logger = logging.getLogger(__name__)
 
 _MEGABYTE = 1_000_000
+_MAY_BE_EARLY = ("stream_datum", "datum")  # before their descriptor and resource
 
 
 class LiveReduction:
@@ -50,7 +54,7 @@ class LiveReduction:
         The experiment folder; by default the one in the configuration, which may be a template
         over the start document.
     workers
-        Threads that reduce, and as many that compress.
+        Threads that reduce, and as many that compress; by default one for each processor.
     pause
         Called instead of failing the plan when memory stays full and the configuration says
         ``when_full = "pause"``; for example ``RE.request_pause``.
@@ -76,7 +80,7 @@ class LiveReduction:
         beamline: Beamline,
         folder: str | Path | None = None,
         *,
-        workers: int = 2,
+        workers: int | None = None,
         pause: Callable[[], object] | None = None,
     ) -> None:
         output = beamline.output
@@ -85,11 +89,13 @@ class LiveReduction:
                 'when_full = "pause" needs a function that pauses the plan: '
                 "LiveReduction(..., pause=RE.request_pause)"
             )
+        workers = workers or max(2, len(os.sched_getaffinity(0)))
         self.folder = None if folder is None else Path(folder)
         self._max_block_s = output.max_block_s
         self._pause = pause if output.when_full == "pause" else None
         self._lock = threading.RLock()
         self._index = RunIndex()
+        self._early = EarlyDocuments()
         self._room = Room(output.max_pending_mb * _MEGABYTE)
         self._runs: dict[str, RunStatus] = {}
         self._processed: set[str] = set()
@@ -149,12 +155,15 @@ class LiveReduction:
         Returns
         -------
         dict
-            ``received``, ``acknowledged``, ``reduced``, ``failed``, ``lost``, ``missing`` and
-            ``queue`` in frames; ``last_error``, "" where there was none; ``runs`` the same with
-            more.
+            ``received``, ``acknowledged``, ``reduced``, ``failed``, ``lost``, ``missing``,
+            ``queue`` and ``behind`` (acknowledged, waiting for the reduction) in frames;
+            ``last_error``, "" where there was none; ``runs`` the same with more.
         """
         runs = [run.to_mapping() for run in list(self._runs.values())]
-        counters = ("received", "acknowledged", "reduced", "failed", "lost", "missing", "queue")
+        counters = (
+            *("received", "acknowledged", "reduced", "failed", "lost", "missing"),
+            *("queue", "behind"),
+        )
         totals: dict[str, Any] = {key: sum(run[key] for run in runs) for key in counters}
         errors = [run["last_error"] for run in runs if run["last_error"]]
         return {**totals, "last_error": errors[-1] if errors else "", "runs": runs}
@@ -169,7 +178,11 @@ class LiveReduction:
         """
         for run in reversed(list(self._runs.values())):
             if not run.stopped:
-                run.placed.wait(timeout_s)
+                if not run.placed.wait(timeout_s):
+                    run.warn(
+                        f"its folder was not there within {timeout_s:g} s: a detector that asked "
+                        "for it writes elsewhere"
+                    )
                 return Path(run.folder) if run.folder else None
         return None
 
@@ -193,6 +206,10 @@ class LiveReduction:
                 return
             self._closed = True
         atexit.unregister(self.close)
+        if len(self._early):
+            logger.warning(
+                "%d documents of runs that were not seen are left alone", len(self._early)
+            )
         self._pipeline.close()
         self._subscribers.close()
         self._compressors.shutdown()
@@ -200,6 +217,8 @@ class LiveReduction:
 
     def _take(self, name: str, doc: Document) -> None:
         uid = self._index.run_of(name, doc)
+        if uid is None and name in _MAY_BE_EARLY and self._early.add(name, snapshot(doc)):
+            return
         if self._is_processed(uid, name, doc):
             return
         run = self._run(uid, name)
@@ -218,6 +237,9 @@ class LiveReduction:
         run.count(queue=frames)
         run.stopped = run.stopped or name == "stop"
         self._pipeline.put(run, name, taken, size)
+        if name in ("descriptor", "resource", "stream_resource") and len(self._early):
+            for early in self._early.take(lambda *each: self._index.run_of(*each) is not None):
+                self._take(*early)
         if run.lost_reason and not run.lost_told:  # the scan has to know, though too late
             run.lost_told = True
             raise FramesNotSavedError(run.lost_reason)

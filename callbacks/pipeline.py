@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,8 +12,10 @@ from pathlib import Path
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.callbacks.announcements import Announcements
+from h5xs_bluesky.callbacks.claims import Claims
 from h5xs_bluesky.callbacks.configurations import Configurations
 from h5xs_bluesky.callbacks.documents import Document, FrameStack
+from h5xs_bluesky.callbacks.early import EarlyDocuments
 from h5xs_bluesky.callbacks.external_reader import Arrival, ExternalReader
 from h5xs_bluesky.callbacks.finish import finish_run
 from h5xs_bluesky.callbacks.raw_writer import RawWriter
@@ -26,7 +28,6 @@ from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import H5xsError
 from h5xs_bluesky.io.experiment import add_sample
 from h5xs_bluesky.io.external import AllowedFolders
-from h5xs_bluesky.io.run_files import RunFolder
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +38,9 @@ _IDLE_S = 0.5
 class _Run:
     """One run on its way through the writer thread.
 
-    `awaited` counts the events in files of other writers that are neither found nor given up;
-    what was found before its event came waits in `early`.
+    `awaited` counts, by field, the events in files of other writers that are neither found nor
+    given up; what was found before its event came waits in `early`, documents that came before
+    those that they refer to in `held`.
     """
 
     experiment: Path
@@ -48,8 +50,9 @@ class _Run:
     announcements: Announcements
     folders: AllowedFolders
     rows: RowJoiner = field(default_factory=RowJoiner)
-    awaited: int = 0
+    awaited: Counter[str] = field(default_factory=Counter)
     early: deque[Arrival] = field(default_factory=deque)
+    held: EarlyDocuments = field(default_factory=EarlyDocuments)
     stop_size: int | None = None
     linked: bool = False
 
@@ -101,10 +104,12 @@ class Pipeline:
         subscribers: Subscribers,
     ) -> None:
         self._configurations = Configurations(beamline, folder)
+        self._claims = Claims(self._configurations)
         self._room = room
         self._subscribers = subscribers
         self._runs: dict[str, _Run] = {}
-        self._reducer = Reducer(workers=workers)
+        self._reducer = Reducer(workers=workers, room=room)
+        self._patience_s = beamline.output.max_wait_s
         self._external = ExternalReader(patience_s=beamline.output.max_wait_s, room=room)
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="h5xs-writer", daemon=True)
@@ -122,6 +127,8 @@ class Pipeline:
 
     def put(self, status: RunStatus, name: str, doc: Document, size: int) -> None:
         """Queue a document that holds `size` bytes of the room."""
+        if name == "start":
+            self._claims.begin(status, doc)
         self._queue.put(partial(self._handle, status, name, doc, size))
 
     def close(self) -> None:
@@ -132,15 +139,23 @@ class Pipeline:
         self._external.close()
         self._queue.put(None)
         self._thread.join()
+        self._claims.close()
         self._reducer.close()
 
     def _loop(self) -> None:
+        looked = time.monotonic()
         while True:
             try:
+                if time.monotonic() - looked > _IDLE_S:
+                    looked = time.monotonic()
+                    self._lose_patience()
                 task = self._queue.get(timeout=_IDLE_S)
             except queue.Empty:
                 for run in self._runs.values():
                     run.writer.idle()
+                continue
+            except Exception:
+                logger.exception("A step of writing failed")
                 continue
             if task is None:
                 break
@@ -170,8 +185,6 @@ class Pipeline:
         except Exception as error:
             logger.debug("A %s document could not be written", name, exc_info=error)
             _lose(status, name, frames, error)
-        finally:
-            status.placed.set()
         self._leave(status, [(frames, size)])
 
     def _leave(self, status: RunStatus, counts: Iterable[tuple[int, int]]) -> None:
@@ -190,11 +203,17 @@ class Pipeline:
 
     def _record(self, run: _Run, name: str, doc: Document) -> None:
         received = time.time()
+        lacks = run.writer.contents.lacks
+        if lacks(name, doc) and run.held.add(name, doc):
+            return
         run.writer.record(name, doc, received)
         self._announce(run, name, doc, received=received)
         if name == "descriptor":
             run.expect(doc)
             run.link()
+        if name in ("descriptor", "stream_resource"):
+            for early in run.held.take(lambda *each: not lacks(*each)):
+                self._record(run, *early)
 
     def _announce(
         self, run: _Run, name: str, doc: Document, *, received: float, row: int | None = None
@@ -203,7 +222,8 @@ class Pipeline:
         try:
             for found in run.announcements.of(name, doc, received=received, row=row):
                 run.status.count(received=found.frame_count, queue=found.frame_count)
-                run.awaited += len(found.places)
+                run.awaited[found.field] += len(found.places)
+                run.rows.heard_of(found.field)
                 self._room.enter(0, timeout_s=0)  # on its way until the last event is placed
                 if not found.problem:
                     self._external.watch(found, run.folders, partial(self._deliver, run))
@@ -218,6 +238,8 @@ class Pipeline:
                         problem=found.problem,
                     ),
                 )
+        except H5xsError as error:
+            run.status.fail(f"{name}: {error}")
         except Exception as error:
             logger.exception("A %s document could not be understood", name)
             run.status.fail(f"{name}: {type(error).__name__}: {error}")
@@ -241,7 +263,7 @@ class Pipeline:
             if len(rows) < len(places):
                 run.early.append(arrival)
                 continue
-            run.awaited -= arrival.events
+            run.awaited[arrival.announcement.field] -= arrival.events
             for part in self._write(run, arrival, rows):
                 self._add(run, part)
             if arrival.first + arrival.events == len(arrival.announcement.places):
@@ -284,18 +306,28 @@ class Pipeline:
 
     def _lighter(self, part: Part) -> Part:
         """Let go of frames where memory is short: the reducer reads them from disk."""
-        if not part.size or not self._room.half_full:
+        if not part.size or not self._room.filling:
             return part
         self._room.give_back(part.size)
         return replace(part, event=replace(part.event, frames={}), size=0)
 
     def _reduce(self, run: _Run, parts: list[Part]) -> None:
         counts = [(part.frames, part.size) for part in parts]
-        self._reducer.reduce(run.reducer, joined(parts), partial(self._leave, run.status, counts))
+        frames = sum(part.frames for part in parts)
+
+        def done() -> None:
+            run.status.count(behind=-frames)
+            self._leave(run.status, counts)
+
+        run.status.count(behind=frames)
+        self._reducer.reduce(run.reducer, joined(parts), done)
 
     def _stop(self, run: _Run, doc: Document, size: int) -> None:
         run.stop_size = size
         try:
+            for name, early in run.held.take(lambda *_: True):
+                run.status.fail(run.writer.contents.lacks(name, early))
+                run.writer.keep(name, early)
             run.writer.record("stop", doc, time.time())
         except OSError as error:
             run.status.fail(f"stop: {type(error).__name__}: {error}")
@@ -303,13 +335,39 @@ class Pipeline:
         self._finish_if_done(run)
 
     def _finish_if_done(self, run: _Run) -> None:
-        if run.stop_size is None or run.awaited:
+        if run.stop_size is None or run.awaited.total() or run.status.uid not in self._runs:
             return
         size = run.stop_size
         self._finish(self._runs.pop(run.status.uid))
         self._reducer.then(partial(self._leave, run.status, [(0, size)]))
 
+    def _lose_patience(self) -> None:
+        """Let rows go on without what has stayed silent, and is not waited for elsewhere."""
+        since = time.monotonic() - self._patience_s
+        for run in list(self._runs.values()):
+            silent = run.rows.silent(since)
+            if not silent or any(run.awaited[name] for name in silent):
+                continue
+            run.status.warn(
+                f"expected {', '.join(sorted(silent))} with every event, heard nothing of it for "
+                f"{self._patience_s:g} s: the curves go on without"
+            )
+            for parts in run.rows.give_up(silent):
+                self._reduce(run, parts)
+
+    def _tell_what_never_came(self, run: _Run) -> None:
+        try:
+            for name, events, frames in run.announcements.never_came():
+                run.status.count(received=frames, missing=frames)
+                run.status.fail(
+                    f"{name}: expected to be told where that of every event is, heard nothing of "
+                    f"{events} events"
+                )
+        except Exception:
+            logger.exception("What was not announced could not be counted")
+
     def _finish(self, run: _Run) -> None:
+        self._tell_what_never_came(run)
         for parts in run.rows.rest():
             self._reduce(run, parts)
         try:
@@ -320,24 +378,13 @@ class Pipeline:
         self._reducer.then(partial(finish_run, run.experiment, run.writer, run.reducer))
 
     def _start(self, status: RunStatus, doc: Document) -> _Run:
-        experiment, configuration = self._configurations.for_run(doc, status)
-        beamline = configuration.beamline
-        uid = str(doc["uid"])
-        scan_id = doc.get("scan_id")
-        name = beamline.sample_name(doc)
-        if name is None:
-            name = f"scan_{scan_id}" if scan_id is not None else f"run_{uid[:8]}"
-            status.warn(
-                f"expected the sample's name under {beamline.sample_name_key!r} in the start "
-                f"document, found none: it is called {name}"
-            )
-        folder = RunFolder.claim(experiment, name=name, scan_id=scan_id, uid=uid)
-        status.sample, status.folder = folder.sample, str(folder.path)
-        writer = RawWriter(folder, {schema.SAMPLE_NAME: name})
+        claim = self._claims.result(status, doc)
+        experiment, beamline = claim.experiment, claim.configuration.beamline
+        writer = RawWriter(claim.folder, {schema.SAMPLE_NAME: claim.name}, tell=status.fail)
         writer.record("start", doc)
         reducer = RunReducer(
-            folder=folder,
-            configuration=configuration,
+            folder=claim.folder,
+            configuration=claim.configuration,
             status=status,
             publish=writer.publish,
             subscribers=self._subscribers,

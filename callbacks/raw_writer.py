@@ -2,7 +2,8 @@
 
 import logging
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,10 @@ from h5xs_bluesky.io.stream import StreamFile
 
 logger = logging.getLogger(__name__)
 
+# A run may have a file for every event, and the run file links all of them.
+_FEW_FILES = 16
+_SHARE_OF_PUBLISHING = 0.05  # of the time
+
 
 class RawWriter:
     """Writes the documents of one run into its folder; one thread calls it.
@@ -35,15 +40,22 @@ class RawWriter:
         The run's own folder.
     metadata
         Attributes of the sample's group; more may be added later.
+    tell
+        Called with what went wrong and lost nothing.
     """
 
-    def __init__(self, folder: RunFolder, metadata: dict[str, str]) -> None:
+    def __init__(
+        self, folder: RunFolder, metadata: dict[str, str], *, tell: Callable[[str], None]
+    ) -> None:
         self.folder = folder
         self.contents = RunContents()
         self.metadata = metadata
         self._journal = JournalWriter(folder.path / schema.JOURNAL_FILE)
         self._streams: dict[str, StreamFile] = {}
         self._frames = FrameFiles(folder)
+        self._tell = tell
+        self._unpublished = False
+        self._next_publication = 0.0
 
     def record(self, name: str, doc: Document, received: float = math.nan) -> None:
         """Write a document that is no event.
@@ -73,7 +85,7 @@ class RawWriter:
         stream = self.contents.stream_of(doc)
         rows = self.contents.streams[stream].rows
         stacks = {f: v for f, v in doc["data"].items() if isinstance(v, FrameStack)}
-        known = len(self._frames)
+        known = self._frames.made
         references = self._frames.append(
             stream, stacks, row=len(rows), stamps=lambda field: _stamps(doc, field)
         )
@@ -81,8 +93,7 @@ class RawWriter:
         self._journal.append("event", record)
         row = self.contents.consume("event", record)
         self._append_new_rows(stream, doc)
-        if len(self._frames) > known:
-            self.publish()
+        self._publish_new_files(since=known)
         return AcknowledgedEvent(
             stream=stream,
             row=len(rows) - 1 if row is None else row,
@@ -118,7 +129,7 @@ class RawWriter:
             "rows": list(rows),
             "time": wanted.received,
         }
-        known = len(self._frames)
+        known = self._frames.made
         if not wanted.frames:
             record["values"] = _by_event(arrival)
         elif arrival.chunks is None:
@@ -127,8 +138,7 @@ class RawWriter:
             record["reference"] = self._frames.copy(arrival, arrival.chunks, list(rows))
         self._journal.append(FOUND, record)
         self.contents.consume(FOUND, record)
-        if len(self._frames) > known:
-            self.publish()
+        self._publish_new_files(since=known)
         return [
             AcknowledgedEvent(
                 stream=wanted.stream, row=row, **_part(arrival, record, number * wanted.per_event)
@@ -138,13 +148,30 @@ class RawWriter:
 
     def publish(self) -> None:
         """Replace the run file; where that fails, readers see less, and nothing is lost."""
+        began = time.monotonic()
+        self._unpublished = False
         try:
             write_run_file(self.folder.path, self.contents, self.metadata)
-        except Exception:
+        except Exception as error:
             logger.exception("%s could not be replaced", self.folder.path / schema.RUN_FILE)
+            self._tell(f"{schema.RUN_FILE} could not be replaced: {type(error).__name__}: {error}")
+        now = time.monotonic()
+        self._next_publication = now + (now - began) / _SHARE_OF_PUBLISHING
+
+    def keep(self, name: str, doc: Document) -> None:
+        """Write a document that does not fit the others into the journal, and that is all."""
+        self._journal.append(name, doc)
+
+    def _publish_new_files(self, *, since: int) -> None:
+        """Show new files: the first ones at once, more of them when it is time again."""
+        self._unpublished = self._unpublished or self._frames.made > since
+        early = self._frames.made <= _FEW_FILES
+        if self._unpublished and (early or time.monotonic() >= self._next_publication):
+            self.publish()
 
     def idle(self) -> None:
         """Do what waits for its time: scalars reach readers about every second."""
+        self._publish_new_files(since=self._frames.made)
         for name, stream in self._streams.items():
             try:
                 stream.flush()

@@ -16,6 +16,7 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.callbacks.configurations import Configuration
 from h5xs_bluesky.callbacks.documents import Document
 from h5xs_bluesky.callbacks.processed_documents import ProcessedRun
+from h5xs_bluesky.callbacks.room import Room
 from h5xs_bluesky.callbacks.rows import AcknowledgedEvent
 from h5xs_bluesky.callbacks.status import RunStatus
 from h5xs_bluesky.callbacks.subscribers import Subscribers
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Task = Callable[[], None]
+
+_GIVE_WAY_S = 0.2  # at most, before the frames of an event
 
 
 @dataclass(kw_only=True, slots=True)
@@ -233,13 +236,19 @@ class RunReducer:
 class Reducer:
     """One thread that keeps worker threads busy and commits what they finish, in order.
 
+    Where memory for frames runs short it gives way to the writer: it falls behind, and catches up
+    when there is less to write. What waits is on disk, and read back from there.
+
     Parameters
     ----------
     workers
         Threads that reduce frames.
+    room
+        Tells whether the writer needs the processors.
     """
 
-    def __init__(self, *, workers: int) -> None:
+    def __init__(self, *, workers: int, room: Room) -> None:
+        self._room = room
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="h5xs-reduce")
         self._ahead = 2 * workers
         self._tasks: queue.SimpleQueue[Callable[[], list[Task]] | None] = queue.SimpleQueue()
@@ -291,6 +300,7 @@ class Reducer:
         while started or not closing:
             if not closing and len(started) < self._ahead and not (started and self._tasks.empty()):
                 start = self._tasks.get()
+                self._room.wait_calm(_GIVE_WAY_S)
                 if start is None:
                     closing = True
                 else:

@@ -18,11 +18,18 @@ class Room:
         self._changed = threading.Condition()
         self.size = 0
 
-    def enter(self, size: int, *, timeout_s: float) -> bool:
-        """Take room for a document, waiting for it; False if the time ran out first."""
+    def enter(self, size: int, *, timeout_s: float, share: float = 1.0) -> bool:
+        """Take room for a document, waiting for it; False if the time ran out first.
+
+        Parameters
+        ----------
+        share
+            How much of the room may be taken in all with this document: the rest is for others.
+        """
+        most = share * self._most
         with self._changed:
             fits = self._changed.wait_for(
-                lambda: size == 0 or self.size == 0 or self.size + size <= self._most, timeout_s
+                lambda: size == 0 or self.size == 0 or self.size + size <= most, timeout_s
             )
             if fits:
                 self._add(size)
@@ -51,10 +58,23 @@ class Room:
         with self._changed:
             return self._changed.wait_for(lambda: self._documents == 0, timeout_s)
 
+    def wait_calm(self, timeout_s: float) -> None:
+        """Wait until a quarter is free, so that whoever frees room is not held up by the caller."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.size <= 0.75 * self._most, timeout_s)
+
     @property
-    def half_full(self) -> bool:
-        """Whether frames that are safe on disk should leave memory."""
-        return self.size > self._most / 2
+    def most(self) -> int:
+        """Give the bound."""
+        return self._most
+
+    @property
+    def filling(self) -> bool:
+        """Whether frames that are safe on disk should leave memory.
+
+        From a quarter on: those that wait for another detector's leave room for that.
+        """
+        return self.size > self._most / 4
 
     def _add(self, size: int) -> None:
         self.size += size

@@ -1,5 +1,6 @@
 """Joins what arrives of each row of a stream, and gives the rows in their order."""
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -61,11 +62,12 @@ class Part:
 @dataclass(kw_only=True, slots=True)
 class _Row:
     wanted: frozenset[str]
+    since: float
     parts: list[Part] = field(default_factory=list)
 
     @property
-    def complete(self) -> bool:
-        return self.wanted <= {part.settles for part in self.parts}
+    def lacks(self) -> frozenset[str]:
+        return self.wanted - {part.settles for part in self.parts}
 
 
 class RowJoiner:
@@ -73,12 +75,35 @@ class RowJoiner:
 
     def __init__(self) -> None:
         self._wanted: frozenset[str] = frozenset()
+        self._given_up: frozenset[str] = frozenset()
         self._rows: dict[int, _Row] = {}
         self._next = 0
 
     def expect(self, names: Iterable[str]) -> None:
         """Say what the rows from now on wait for: `EVENT`, and fields in other writers' files."""
         self._wanted = frozenset(names)
+        self._given_up = frozenset()
+
+    def silent(self, since: float) -> frozenset[str]:
+        """Tell what the next row still waits for, if it has done so since before a time."""
+        row = self._rows.get(self._next)
+        if row is None or row.since > since:
+            return frozenset()
+        return row.lacks
+
+    def give_up(self, names: frozenset[str]) -> list[list[Part]]:
+        """Wait for these no longer, in no row; gives the rows that are ready by it."""
+        self._wanted -= names
+        self._given_up |= names
+        for row in self._rows.values():
+            row.wanted -= names
+        return self._ready()
+
+    def heard_of(self, name: str) -> None:
+        """Wait again for what was given up, in rows from now on."""
+        if name in self._given_up:
+            self._given_up -= {name}
+            self._wanted |= {name}
 
     def is_past(self, row: int) -> bool:
         """Whether a row went on already: what comes now, it did not wait for."""
@@ -87,9 +112,14 @@ class RowJoiner:
     def add(self, part: Part) -> list[list[Part]]:
         """Take a part; gives the rows that are ready by it, in order, each as its parts."""
         row = part.event.row
-        self._rows.setdefault(row, _Row(wanted=self._wanted)).parts.append(part)
+        if row not in self._rows:
+            self._rows[row] = _Row(wanted=self._wanted, since=time.monotonic())
+        self._rows[row].parts.append(part)
+        return self._ready()
+
+    def _ready(self) -> list[list[Part]]:
         ready = []
-        while self._next in self._rows and self._rows[self._next].complete:
+        while self._next in self._rows and not self._rows[self._next].lacks:
             ready.append(self._rows.pop(self._next).parts)
             self._next += 1
         return ready

@@ -25,7 +25,8 @@ class RunStatus:
     Every frame received is acknowledged once it is safe on disk, or lost where it could not be
     written, or missing where documents announced it and it was not found; then, where a detector
     of the configuration wrote it, reduced or failed. Frames of other cameras are only
-    acknowledged. `queue` counts the frames that are on their way.
+    acknowledged. `queue` counts the frames that are on their way, `behind` those of them that are
+    safe on disk and wait for the reduction.
     """
 
     uid: str
@@ -38,6 +39,7 @@ class RunStatus:
     lost: int = 0
     missing: int = 0
     queue: int = 0
+    behind: int = 0
     finished: bool = False
     last_error: str = ""
     errors: list[str] = field(default_factory=list)

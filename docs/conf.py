@@ -15,7 +15,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "numpydoc",
 ]
-exclude_patterns = ["reference/api/modules.rst"]
+exclude_patterns = ["reference/api/modules.rst", "measured/*"]
 
 # A page for every module, found anew at every build: none can be forgotten.
 apidoc_modules = [

@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from h5xs_bluesky.api.data1d import Data1d
     from h5xs_bluesky.api.data2d import Data2d
+    from h5xs_bluesky.api.h5exp import h5exp
     from h5xs_bluesky.api.h5xs import h5xs
+    from h5xs_bluesky.api.map2d import Map2d
     from h5xs_bluesky.config import Beamline
     from h5xs_bluesky.reduction.detector import Detector
     from h5xs_bluesky.reduction.qgrid import QGrid
 
-__all__ = ["Beamline", "Data1d", "Data2d", "Detector", "QGrid", "h5xs"]
+__all__ = ["Beamline", "Data1d", "Data2d", "Detector", "Map2d", "QGrid", "h5exp", "h5xs"]
 
 _HOME = {
     "Beamline": "h5xs_bluesky.config",
     "Data1d": "h5xs_bluesky.api.data1d",
     "Data2d": "h5xs_bluesky.api.data2d",
     "Detector": "h5xs_bluesky.reduction.detector",
+    "Map2d": "h5xs_bluesky.api.map2d",
     "QGrid": "h5xs_bluesky.reduction.qgrid",
+    "h5exp": "h5xs_bluesky.api.h5exp",
     "h5xs": "h5xs_bluesky.api.h5xs",
 }
 

@@ -17,6 +17,10 @@ class FileFormatError(H5xsError, ValueError):
     """A file does not hold what its format promises."""
 
 
+class FrameAbsentError(H5xsError, OSError):
+    """A frame is not on disk, or not any more, where HDF5 would give zeros without a word."""
+
+
 class RefusedError(H5xsError, PermissionError):
     """Something in a file or document asks for what is never done: run code, leave a folder."""
 

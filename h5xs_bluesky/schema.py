@@ -29,6 +29,9 @@ H5_SUFFIX: Final = ".h5"
 SIDECAR_SUFFIX: Final = ".processed.h5"  # results for samples in a file of another origin
 SIDECAR_LOCK_SUFFIX: Final = ".processed.lock"
 
+# Files beside the experiment's, <extension>.CALIBRATION.<date>.poni, .json and .png.
+CALIBRATION: Final = "calibration"
+
 # Attributes of the root; the first three are the ancestor's.
 DETECTORS: Final = "detectors"
 QGRID: Final = "qgrid"

@@ -46,6 +46,11 @@ def test_import_takes_less_than_the_limit() -> None:
             ("bluesky", "matplotlib", "ophyd", "pyFAI", "tiled"),
             "a configuration is checked before anything is integrated or drawn",
         ),
+        (
+            "h5xs_bluesky.compat.py4xs.hdf",
+            ("bluesky", "matplotlib", "ophyd", "pyFAI", "tiled"),
+            "a notebook that only reads curves starts quickly",
+        ),
     ],
 )
 def test_import_does_not_load_heavy_modules(

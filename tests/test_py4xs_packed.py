@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from ancestor import run_py4xs
+from py4xs_process import run_py4xs
 from small_beamline import (
     SAXS,
     SHAPES,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.source import ExperimentSource
 from h5xs_bluesky.config import Beamline
+from h5xs_bluesky.io.attributes import text_attribute
 from h5xs_bluesky.io.names import split_names
 from h5xs_bluesky.reduction.average import Average
 from h5xs_bluesky.reduction.sample import ReducedSample
@@ -43,9 +44,11 @@ class BufferTable:
         names, wanted = {}, {}
         for group in samples:
             attrs = source.sample(group).attrs
-            names[group] = str(attrs.get(schema.SAMPLE_NAME, group))
-            buffer = attrs.get(schema.BUFFER, attrs.get(schema.H5XS_BUFFER, ""))
-            wanted[group] = list(split_names(str(buffer)))
+            names[group] = text_attribute(attrs, schema.SAMPLE_NAME, group)
+            buffers = text_attribute(attrs, schema.BUFFER) or text_attribute(
+                attrs, schema.H5XS_BUFFER
+            )
+            wanted[group] = list(split_names(buffers))
         wanted |= {group: list(buffers) for group, buffers in assigned.items()}
         return cls(names=names, wanted={group: w for group, w in wanted.items() if w})
 

@@ -11,7 +11,7 @@ from h5xs_bluesky.api.settings import read_beamline
 from h5xs_bluesky.api.source import ExperimentSource
 from h5xs_bluesky.api.stored import Curves
 from h5xs_bluesky.api.workspace import Workspace
-from h5xs_bluesky.config import Beamline, Monitors
+from h5xs_bluesky.config import Beamline, Monitors, ReductionOptions
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.qgrid import QGrid
 
@@ -33,6 +33,7 @@ class Experiment:
         read_only: bool = False,
         *,
         roots: Sequence[str | Path] = (),
+        reduction: ReductionOptions | None = None,
     ) -> None:
         self.fn = Path(fn)
         self.save_d1 = save_d1
@@ -41,7 +42,7 @@ class Experiment:
         self.samples: list[str] = []
         self.d2s: dict[str, dict[str, Any]] = {}
         self.d0s: dict[str, dict[str, NDArray[np.float64]]] = {}
-        self._given = (exp_setup, transField)
+        self._given = (exp_setup, transField, reduction)
         self._own_monitors: Monitors | None = None
         self._source = ExperimentSource(self.fn, roots=[Path(root) for root in roots])
         with self._source.reading() as file:
@@ -55,7 +56,10 @@ class Experiment:
 
     @property
     def d1s(self) -> dict[str, Curves]:
-        """The curves in memory: ``d1s[sample][name]``, a list of `Data1d` where one per frame."""
+        """The curves in memory: ``d1s[sample][name]``, a list of `Data1d` where one per frame.
+
+        One's own may be put there under other names; they stay until `load_d1s` or `load_data`.
+        """
         return self._memory.d1s
 
     @property

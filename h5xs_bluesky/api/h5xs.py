@@ -41,6 +41,9 @@ class h5xs(  # noqa: N801 - the ancestor's name
     roots
         Folders outside the experiment's own that links may lead into, such as where an IOC keeps
         the frames. No file is trusted to name them.
+    reduction
+        How `load_data` makes curves from frames, instead of what the file says. A file of the
+        ancestor says nothing: its beam is taken as polarised horizontally.
 
     Attributes
     ----------

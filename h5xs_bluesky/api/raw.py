@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.api.data2d import Data2d
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import ReductionError
-from h5xs_bluesky.io.frames import committed_frames, open_frames, read_frame, refresh
+from h5xs_bluesky.io.frames import committed_frames, refresh
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.names import safe_name
 from h5xs_bluesky.io.py4xs_files import added_for_py4xs
@@ -122,60 +121,6 @@ def find_frames(
             continue
         sources.append(_source(data, index, events))
     return tuple(source for source in sources if source.rows.size)
-
-
-def read_patterns(
-    sample: h5py.Group,
-    beamline: Beamline,
-    *,
-    extension: str | None,
-    frn: int,
-    roots: Sequence[Path],
-) -> dict[str, Data2d]:
-    """Read the frames of detectors at one position; a detector without one is left out.
-
-    Parameters
-    ----------
-    extension
-        Of one detector; None for all.
-    frn
-        The position; −1 is the last of each detector.
-
-    Raises
-    ------
-    IndexError
-        If the sample has no such frame.
-    """
-    name = str(sample.name).strip("/")
-    patterns = {}
-    for detector in beamline.detectors:
-        sources = find_frames(sample, detector.data_key, stream=beamline.stream, roots=roots)
-        if not sources or extension not in (None, detector.extension):
-            continue
-        last = max(int(source.positions.max()) for source in sources)
-        number = frame_number(frn, last + 1, sample=f"{name} {detector.extension}")
-        frame = _read_position(sources, number)
-        if frame is not None:
-            patterns[detector.extension] = Data2d(
-                data=frame,
-                detector=detector,
-                label=f"{name} {detector.extension}, frame {number}",
-                md={"frame #": number},
-            )
-    if not patterns:
-        known = [detector.extension for detector in beamline.detectors]
-        raise IndexError(
-            f"{name}: expected a frame {frn} of {extension or 'one'} of {known}, found none"
-        )
-    return patterns
-
-
-def _read_position(sources: Sequence[FrameSource], position: int) -> NDArray[Any] | None:
-    for source in sources:
-        for row in source.rows[source.positions == position]:
-            with open_frames(source.path) as file:
-                return read_frame(file[source.dataset], int(row))
-    return None
 
 
 def frame_number(frn: int, frames: int, *, sample: str) -> int:

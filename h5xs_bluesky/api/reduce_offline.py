@@ -158,9 +158,10 @@ def reduce_rows(
     """
     sums = np.full((len(rows), len(Accumulators.FIELDS), len(integrator.qgrid)), np.nan)
     with open_frames(path) as file:
+        data = file[dataset]
         for place, row in enumerate(rows):
             try:
-                sums[place] = integrator.integrate(read_frame(file[dataset], int(row))).to_array()
+                sums[place] = integrator.integrate(read_frame(data, int(row))).to_array()
             except (H5xsError, OSError) as error:
                 logger.warning("%s: frame %d was left out: %s", path, row, error)
     return sums

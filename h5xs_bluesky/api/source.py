@@ -10,6 +10,7 @@ import h5py
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError, SampleNotFoundError
+from h5xs_bluesky.io.attributes import text_attribute
 from h5xs_bluesky.io.experiment import find_sample, open_for_reading, sample_names
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.sidecar import sidecar_of
@@ -126,11 +127,11 @@ class ExperimentSource:
             If it is not there, or is no JSON.
         """
         with self.reading():
-            text = self.sample(name).attrs.get(schema.START)
+            text = text_attribute(self.sample(name).attrs, schema.START)
         try:
             return dict(json.loads(text))
         except (TypeError, ValueError) as error:
             raise FileFormatError(
                 f"{self.path}: {name}: expected a start document as JSON in the attribute "
-                f"{schema.START!r}, found {text!s:.60}"
+                f"{schema.START!r}, found {text:.60}"
             ) from error

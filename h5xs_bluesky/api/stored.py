@@ -41,7 +41,7 @@ class StoredSample:
     curves
         By name: one curve for each frame, or a single one.
     attrs
-        ``selected`` and ``sc_factor``, where they are known.
+        ``selected`` and ``sc_factor``, where they are known; all that a file of the ancestor has.
     reduced
         What the curves were made from; None in a file that the ancestor wrote.
     provenance
@@ -86,12 +86,10 @@ def read_stored(
     refuse_outside(sample, schema.PROCESSED, roots=roots)
     curves: Curves = {}
     for member, data in processed.items():
-        if isinstance(data, h5py.Dataset) and data.ndim >= 2:
+        if isinstance(data, h5py.Dataset) and data.ndim >= 2 and data.shape[-2] == 2:
             trans = data.attrs.get(schema.TRANS, np.nan)
             curves[member] = _curves(data[()], trans, name, member, qgrid)
-    known = (schema.SELECTED, schema.SC_FACTOR)
-    attrs = {key: processed.attrs[key] for key in known if key in processed.attrs}
-    return StoredSample(curves=curves, attrs=attrs, reduced=None)
+    return StoredSample(curves=curves, attrs=dict(processed.attrs), reduced=None)
 
 
 def from_reduced(
@@ -200,6 +198,18 @@ def same_frames(one: ReducedSample | None, other: ReducedSample | None) -> bool:
     pairs += [(one.transmitted, other.transmitted), (one.incident, other.incident)]
     pairs += [(one.superseded.astype(float), other.superseded.astype(float))]
     return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+
+
+def frames_lacking(one: ReducedSample, other: ReducedSample) -> int:
+    """Count the frames that a reduction lacks and another has, of all detectors together."""
+    count = 0
+    for extension, sums in other.detectors.items():
+        lacks = np.ones(len(other.superseded), dtype=bool)
+        if extension in one.detectors:
+            missing = one.detectors[extension].is_missing()[: len(lacks)]
+            lacks[: len(missing)] = missing
+        count += int(np.sum(lacks & ~sums.is_missing()))
+    return count
 
 
 def save_reduced(

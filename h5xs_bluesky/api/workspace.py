@@ -10,6 +10,7 @@ from h5xs_bluesky.api.source import ExperimentSource
 from h5xs_bluesky.api.stored import (
     Curves,
     StoredSample,
+    frames_lacking,
     from_reduced,
     read_stored,
     same_frames,
@@ -50,15 +51,24 @@ class Workspace:
         self.provenance: dict[str, Provenance | None] = {}
         self.unsaved: set[str] = set()
         self.buffer_list: dict[str, list[str]] = {}
+        self._lacking: dict[str, int] = {}  # frames by sample: see `save_if_possible`
+        self._made: dict[str, frozenset[str]] = {}  # the names in d1s that are not the user's
 
     def load(self, name: str) -> ReducedSample | None:
-        """Give a sample as it is now: what is not saved, else anew from its file."""
+        """Give a sample as it is now: what is not saved, else anew from its file.
+
+        Curves that the user put into `d1s` under names of their own stay.
+        """
         if name not in self.unsaved:
-            self.read(name)
+            self._read(name)
         return self.reduced.get(name)
 
     def read(self, name: str) -> None:
         """Read a sample from its file; what was not saved is given up."""
+        self.d1s.pop(name, None)
+        self._read(name)
+
+    def _read(self, name: str) -> None:
         with self.source.results(name) as group:
             stored = read_stored(
                 group,
@@ -101,6 +111,7 @@ class Workspace:
         What was made from the very same numbers stays; otherwise the user's own selection does,
         and what normalises, and the factor for the buffer.
         """
+        self.d1s.pop(name, None)
         if before is not None and same_frames(fresh, before):
             self.read(name)
             return
@@ -109,6 +120,9 @@ class Workspace:
         uid = run_uid_of(self.source.sample(name))
         self.change(name, fresh)
         self.provenance[name] = Provenance(frames=self.beamline.reduction_process(uid))
+        lacking = 0 if before is None else frames_lacking(fresh, before)
+        if lacking:
+            self._lacking[name] = lacking
         selection = None if before is None else before.selection
         own = selection is not None and EXPLICIT in selection.reason
         if selection is not None and own and len(selection.kept) == len(fresh.superseded):
@@ -193,8 +207,19 @@ class Workspace:
         self.unsaved.discard(name)
 
     def save_if_possible(self, name: str) -> None:
-        """Save a sample that was computed; where that cannot be, it stays in memory."""
+        """Save a sample that was computed; where that cannot be, it stays in memory.
+
+        So it does where frames that its file has reduced could not be reduced again, as where the
+        raw data are away for a while.
+        """
         if name not in self.unsaved:
+            return
+        if name in self._lacking:
+            logger.warning(
+                "%s is not saved, its results stay in memory: %d frames that its file has reduced "
+                "were not found, or do not fit; save_d1s() saves the others without them",
+                *(name, self._lacking[name]),
+            )
             return
         try:
             self.save(name)
@@ -214,7 +239,11 @@ class Workspace:
         )
 
     def _hold(self, name: str, stored: StoredSample) -> None:
-        self.d1s[name] = stored.curves
+        self._lacking.pop(name, None)
+        before, made = self.d1s.get(name, {}), self._made.get(name, frozenset())
+        own = {group: curves for group, curves in before.items() if group not in made}
+        self.d1s[name] = {**own, **stored.curves}
+        self._made[name] = frozenset(stored.curves)
         self.attrs[name] = stored.attrs
         self.provenance[name] = stored.provenance
         self.reduced.pop(name, None)

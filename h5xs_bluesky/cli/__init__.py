@@ -2,12 +2,14 @@
 
 import typer
 
+from h5xs_bluesky.cli.calibrate import calibrate
 from h5xs_bluesky.cli.demo import demo
 from h5xs_bluesky.cli.export import export
 from h5xs_bluesky.cli.import_files import import_
 from h5xs_bluesky.cli.info import info
 from h5xs_bluesky.cli.pack import pack
 from h5xs_bluesky.cli.repair import repair
+from h5xs_bluesky.cli.serve import serve
 from h5xs_bluesky.cli.show import show
 from h5xs_bluesky.cli.verify import verify
 
@@ -23,6 +25,7 @@ def _main() -> None:
     """Let every command have a name, however few there are."""
 
 
+app.command()(calibrate)
 app.command()(demo)
 app.command("import")(import_)
 app.command()(info)
@@ -31,3 +34,4 @@ app.command()(export)
 app.command()(pack)
 app.command()(verify)
 app.command()(repair)
+app.command()(serve)

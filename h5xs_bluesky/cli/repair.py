@@ -52,3 +52,6 @@ def _show(found: list[Repaired]) -> None:
             sample.problem or outcome,
         )
     console.print(table)
+    for sample in found:
+        for problem in sample.left_out:
+            console.print(f"{sample.sample}: a record was left out: {problem}")

@@ -1,14 +1,11 @@
 """`h5xs show`: the curves of a sample, or a pattern, in a window or a picture."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from h5xs_bluesky.cli.common import Experiment, Roots, errors_to_exit
-
-if TYPE_CHECKING:
-    from h5xs_bluesky.api.data2d import Data2d
 
 
 def show(
@@ -49,29 +46,9 @@ def show(
         if pattern is None:
             dt.plot_d1s(name, offset=offset, show_subtracted=subtracted)
         else:
-            d2 = dt.get_d2(name, pattern, frame)
-            _draw(d2)  # type: ignore[arg-type]
+            dt.show_data(name, pattern, frame)
         if output is None:
             plt.show()
         else:
             plt.savefig(output, dpi=150)
         plt.close("all")
-
-
-def _draw(d2: "Data2d") -> None:
-    """Draw a pattern on a logarithmic scale; masked pixels are tinted."""
-    import numpy as np
-    from matplotlib import pyplot as plt
-    from matplotlib.colors import ListedColormap, LogNorm
-
-    _, axes = plt.subplots(layout="constrained")
-    good = np.where(d2.mask | (d2.data < 0), np.nan, d2.data.astype(float))
-    top = float(np.nanmax(good, initial=1.0))
-    shown = np.where(good < 1, 0.5, good)  # so that pixels without counts are not as if masked
-    image = axes.imshow(shown, norm=LogNorm(0.5, max(top, 1.0)), interpolation="nearest")
-    out = np.ma.masked_where(~np.isnan(good), np.ones(good.shape))
-    axes.imshow(out, cmap=ListedColormap(["tab:gray"]), alpha=0.6, interpolation="nearest")
-    axes.figure.colorbar(image, ax=axes, label="counts")
-    axes.set_xlabel("column (pixels)")
-    axes.set_ylabel("row (pixels)")
-    axes.set_title(d2.label)

@@ -158,6 +158,7 @@ class Beamline:
         detectors = {
             detector.extension: {
                 "geometry": asdict(detector.geometry),
+                "orientation": asdict(detector.orientation),
                 "fix_scale": detector.fix_scale,
                 "saturation": detector.saturation,
                 "mask_sha256": hashlib.sha256(detector.mask.tobytes()).hexdigest(),
@@ -287,6 +288,7 @@ class Beamline:
                 ),
                 self.qgrid,
                 self.reduction.method,
+                engine=self.reduction.engine,
             )
             for detector in self.detectors
         }

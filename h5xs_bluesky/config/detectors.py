@@ -15,6 +15,7 @@ from h5xs_bluesky.io.nexus_geometry import read_nexus_geometry
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
 from h5xs_bluesky.reduction.merge import default_scales
+from h5xs_bluesky.reduction.orientation import SampleOrientation
 from h5xs_bluesky.reduction.py4xs_geometry import Py4xsGeometry
 
 _ANGSTROM_M = 1e-10
@@ -57,6 +58,7 @@ def _detector(table: Table, base: Path) -> tuple[Detector, bool]:
     mask = _mask(table, model, geometry.shape, base)
     fix_scale = table.get("fix_scale", float, None)
     saturation = table.get("saturation", float, None)
+    orientation = _orientation(table)
     corrections = {name: _correction(table, name, base) for name in Detector.CORRECTIONS}
     detector = table.build(
         lambda: Detector(
@@ -67,6 +69,7 @@ def _detector(table: Table, base: Path) -> tuple[Detector, bool]:
             mask=mask,
             fix_scale=1.0 if fix_scale is None else fix_scale,
             saturation=saturation,
+            orientation=orientation,
             **corrections,
         )
     )
@@ -98,6 +101,8 @@ def _one_mask(table: Table, model: str, shape: tuple[int, int], base: Path) -> N
     dataset: str | None = table.get("dataset", str, None)
     color: str | None = table.get("color", str, None)
     bits = table.numbers("bits", None) if "bits" in table else None
+    if bits is not None and any(bit != int(bit) for bit in bits):
+        raise table.error("bits", f"expected whole numbers, found {bits}")
     flip = table.get("flip", int, 0)
     table.build(lambda: None)
     if file == _OWN_MASK:
@@ -138,6 +143,20 @@ def _geometry(table: Table, model: str, base: Path) -> Geometry:
     if given == ["py4xs"]:
         return _geometry_of_py4xs(table)
     return _geometry_by_hand(table, model, rows_columns)
+
+
+def _orientation(table: Table) -> SampleOrientation:
+    """Read how sample and picture are turned; py4xs' negative flip mirrors the picture."""
+    entry = table.table("orientation")
+    normal = entry.get("sample_normal_deg", float, 0.0)
+    angle: float | None = entry.get("incident_angle_deg", float, None)
+    flip = table.table("geometry").table("py4xs").get("flip", int, 0)
+    mirrored = entry.get("mirrored", bool, flip < 0)
+    return entry.build(
+        lambda: SampleOrientation(
+            sample_normal_deg=normal, incident_angle_deg=angle, mirrored=mirrored
+        )
+    )
 
 
 def _geometry_from_file(

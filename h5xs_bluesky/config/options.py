@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from h5xs_bluesky.errors import ConfigurationError
-from h5xs_bluesky.reduction.method import Method
+from h5xs_bluesky.reduction.method import ENGINES, Method
 from h5xs_bluesky.reduction.scale import check_sc_factor
 from h5xs_bluesky.reduction.splitting import SPLITTING
 from h5xs_bluesky.reduction.water import TRANS_MODES, WATER_Q_RANGE, WaterPeak
@@ -119,6 +119,8 @@ class ReductionOptions:
         A range of q whose mean intensity is subtracted from the peak; None for nothing.
     sc_factor
         By what a buffer is scaled beyond the ratio of the transmitted beams, or ``"auto"``.
+    engine
+        What adds the pixels up, as `make_integrator` knows them.
     """
 
     estimator: str = "weighted"
@@ -131,6 +133,7 @@ class ReductionOptions:
     water_q_range: tuple[float, float] = WATER_Q_RANGE
     water_background: tuple[float, float] | None = None
     sc_factor: float | str = 1.0
+    engine: str = "compiled"
 
     def __post_init__(self) -> None:
         _ = self.method, self.water_peak  # check what they take
@@ -139,6 +142,8 @@ class ReductionOptions:
         check_sc_factor(self.sc_factor)
         if self.splitting not in SPLITTING:
             raise ConfigurationError(f"expected a splitting of {SPLITTING}, found {self.splitting}")
+        if self.engine not in ENGINES:
+            raise ConfigurationError(f"expected an engine of {ENGINES}, found {self.engine!r}")
         if self.polarization is not None and not -1 <= self.polarization <= 1:
             raise ConfigurationError(
                 f"expected a polarization from -1 to 1, found {self.polarization}"

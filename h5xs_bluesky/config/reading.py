@@ -18,7 +18,7 @@ from h5xs_bluesky.config.options import (
 )
 from h5xs_bluesky.config.tables import Table
 from h5xs_bluesky.reduction.detector import Detector
-from h5xs_bluesky.reduction.method import ERROR_MODELS, ESTIMATORS
+from h5xs_bluesky.reduction.method import ENGINES, ERROR_MODELS, ESTIMATORS
 from h5xs_bluesky.reduction.monitors import INTERPOLATIONS, STAMPED, SYNCHRONISE
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.similarity import METHODS, SelectionOptions
@@ -181,6 +181,7 @@ def _reduction(table: Table) -> ReductionOptions:
     peak = table.optional_numbers("water_q_range", 2) or WATER_Q_RANGE
     background = table.optional_numbers("water_background", 2)
     sc_factor: Any = table.get("sc_factor", object, 1.0)
+    engine = table.choice("engine", ENGINES, "compiled")
     return table.build(
         lambda: ReductionOptions(
             estimator=estimator,
@@ -193,6 +194,7 @@ def _reduction(table: Table) -> ReductionOptions:
             water_q_range=(peak[0], peak[1]),
             water_background=None if background is None else (background[0], background[1]),
             sc_factor=sc_factor,
+            engine=engine,
         )
     )
 

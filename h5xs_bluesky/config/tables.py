@@ -1,6 +1,7 @@
 """Reading tables of a configuration so that every mistake is told with its place."""
 
 import difflib
+import math
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -81,14 +82,18 @@ class Table:
         value = self._values[key]
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        wrong = isinstance(value, bool) and kind is not bool
+        if not isinstance(value, kind) or wrong or value != value:  # NaN
             raise self.error(key, f"expected {_NAMES[kind]}, found {value!r}")
         return value
 
     def numbers(self, key: str, count: int | None) -> list[float]:
         """Give a list of numbers, of a given length unless `count` is None."""
         values: list[Any] = self.get(key, list)
-        good = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        good = all(
+            isinstance(v, int | float) and not isinstance(v, bool) and not math.isnan(v)
+            for v in values
+        )
         if not good or (count is not None and len(values) != count):
             wanted = "numbers" if count is None else f"{count} numbers"
             raise self.error(key, f"expected a list of {wanted}, found {values!r}")

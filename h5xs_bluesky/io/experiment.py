@@ -14,10 +14,16 @@ import numpy as np
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError, RefusedError
+from h5xs_bluesky.io.attributes import text_attribute
 from h5xs_bluesky.io.corrections import save_corrections
 from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.links import follow
-from h5xs_bluesky.io.py4xs_files import detectors_from_json, detectors_to_json
+from h5xs_bluesky.io.py4xs_files import (
+    ancestor_beamline,
+    detectors_from_json,
+    detectors_to_json,
+    with_fields_among,
+)
 from h5xs_bluesky.io.replace import FileLock, replace_whole
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.qgrid import QGrid
@@ -41,7 +47,8 @@ class ExperimentSettings:
     trans_field
         The data key of the monitor that normalises; "" where there is none.
     beamline
-        The rest of the beamline's configuration, as plain values; empty in an ancestor's file.
+        The rest of the beamline's configuration, as plain values; in a file of the ancestor what
+        it takes for granted, in others without a configuration empty.
     from_water
         Whether the water peak tells the transmitted beam.
     """
@@ -59,9 +66,17 @@ class ExperimentSettings:
 
     def write(self, file: h5py.File) -> None:
         """Write the settings as root attributes."""
+        self.write_detectors(file)
+        self.write_rest(file)
+
+    def write_detectors(self, file: h5py.File) -> None:
+        """Write detectors and q-grid alone."""
         file.attrs[schema.DETECTORS] = self.detectors_json
         file.attrs[schema.QGRID] = self.qgrid.centers
         file.attrs[schema.QGRID_EDGES] = self.qgrid.edges
+
+    def write_rest(self, file: h5py.File) -> None:
+        """Write all but detectors and q-grid."""
         mode = _FROM_WAXS if self.from_water else _EXTERNAL
         file.attrs[schema.TRANS] = f"{mode},{self.trans_field}"
         file.attrs[schema.BEAMLINE] = json.dumps(self.beamline)
@@ -90,22 +105,60 @@ class ExperimentSettings:
                 )
         centers = np.asarray(file.attrs[schema.QGRID], dtype=float)
         edges = file.attrs.get(schema.QGRID_EDGES)
-        mode, _, field = str(file.attrs.get(schema.TRANS, "")).partition(",")
+        trans_field, from_water = read_trans(file)
+        detectors = detectors_from_json(
+            text_attribute(file.attrs, schema.DETECTORS),
+            folder=Path(file.filename).resolve().parent,
+            file=file,
+        )
+        beamline = json.loads(text_attribute(file.attrs, schema.BEAMLINE, "{}"))
+        if schema.SCHEMA not in file.attrs:
+            fields = first_fields(file)
+            detectors = with_fields_among(detectors, fields)
+            beamline = beamline or ancestor_beamline(
+                detectors, trans_field=trans_field, from_water=from_water, fields=fields
+            )
         return cls(
-            detectors=tuple(
-                detectors_from_json(
-                    file.attrs[schema.DETECTORS],
-                    folder=Path(file.filename).resolve().parent,
-                    file=file,
-                )
-            ),
+            detectors=tuple(detectors),
             qgrid=QGrid.from_centers(centers)
             if edges is None
             else QGrid(edges=np.asarray(edges, dtype=float), centers=centers),
-            trans_field=field.partition(",")[0],
-            beamline=json.loads(file.attrs.get(schema.BEAMLINE, "{}")),
-            from_water=mode.strip() == str(_FROM_WAXS),
+            trans_field=trans_field,
+            beamline=beamline,
+            from_water=from_water,
         )
+
+
+def read_trans(file: h5py.File) -> tuple[str, bool]:
+    """Give what the root says of the transmitted beam.
+
+    Returns
+    -------
+    trans_field, from_water
+        The field of the monitor that normalises, "" where there is none; and whether the water peak
+        does.
+    """
+    mode, field = [*text_attribute(file.attrs, schema.TRANS).split(","), ""][:2]
+    return field, mode.strip() == str(_FROM_WAXS)
+
+
+def first_fields(file: h5py.File) -> dict[str, str]:
+    """Give the streams of the fields of the first sample that has any; there py4xs looks, too."""
+    for name, sample in samples(file):
+        found: dict[str, str] = {}
+        for stream in sample:
+            fields = follow(sample, f"{stream}/{schema.DATA}", roots=roots_of(file))
+            if isinstance(fields, h5py.Group):
+                found |= dict.fromkeys(fields, stream)
+        if found:
+            logger.debug("%s: fields of detectors are those in %s", file.filename, name)
+            return found
+    return {}
+
+
+def roots_of(file: h5py.File) -> list[Path]:
+    """Give the only folder that links of a file may lead into by themselves: its own."""
+    return [Path(file.filename).parent]
 
 
 def open_for_reading(path: Path) -> h5py.File:
@@ -127,7 +180,8 @@ def open_for_reading(path: Path) -> h5py.File:
 def prepare_experiment(folder: Path, settings: ExperimentSettings) -> ExperimentSettings:
     """Give an experiment's settings; a new experiment gets these.
 
-    What the experiment's file says wins: a recalibration lies there.
+    What the experiment's file says wins: a recalibration lies there. One that holds detectors and
+    q-grid only, as `h5exp` makes it, gets the rest.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / schema.EXPERIMENT_FILE
@@ -140,8 +194,50 @@ def prepare_experiment(folder: Path, settings: ExperimentSettings) -> Experiment
             ):
                 settings.write(file)
             return settings
+        with open_for_reading(path) as file:
+            found = ExperimentSettings.read(file)
+        if (
+            settings.beamline
+            and not found.beamline
+            and not found.trans_field
+            and not found.from_water
+        ):
+            _replace(path, settings.write_rest)
+    return found
+
+
+def write_settings(path: Path, settings: ExperimentSettings) -> None:
+    """Replace the detectors and the q-grid of an experiment; a new file gets all settings.
+
+    Everything else in the file stays, so that runs that go on are not disturbed.
+
+    Raises
+    ------
+    RefusedError
+        If the file holds samples itself, and not links to them: it is not ours to change.
+    FileInUseError, OSError
+        If it cannot be replaced.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(path.parent):
+        if path.exists():
+            _refuse_samples_within(path)
+        save_corrections(path.parent, settings.detectors)
+        if path.exists():
+            _replace(path, settings.write_detectors)
+            return
+        with replace_whole(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
+            settings.write(file)
+
+
+def _refuse_samples_within(path: Path) -> None:
     with open_for_reading(path) as file:
-        return ExperimentSettings.read(file)
+        inside = [n for n in file if isinstance(file.get(n, getlink=True), h5py.HardLink)]
+    if inside:
+        raise RefusedError(
+            f"{path}: expected an experiment that links its samples, found {inside[0]!r} in the "
+            "file itself: files of other origin are not changed; save the detectors to a new file"
+        )
 
 
 def add_sample(folder: Path, sample: str) -> None:
@@ -157,9 +253,13 @@ def add_sample(folder: Path, sample: str) -> None:
 
 def _rewrite(folder: Path, change: Callable[[h5py.File], None]) -> None:
     """Replace the experiment file by a changed copy; members we do not know stay."""
-    path = folder / schema.EXPERIMENT_FILE
+    with _locked(folder):
+        _replace(folder / schema.EXPERIMENT_FILE, change)
+
+
+def _replace(path: Path, change: Callable[[h5py.File], None]) -> None:
+    """Do so with a file whose folder is locked."""
     with (
-        _locked(folder),
         replace_whole(path) as temporary,
         h5py.File(temporary, "w", libver=LIBVER) as new,
         open_for_reading(path) as old,
@@ -186,15 +286,35 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def samples(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
-    """Give the samples whose run files are there, by name."""
+    """Give the samples whose run files are there, by name.
+
+    A group without a start document, a stream and curves, as the ancestor's ``overall``, is none.
+    """
+    return ((name, group) for name, group in _groups(file) if _is_sample(group))
+
+
+def other_groups(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
+    """Give the groups at the top that are no samples, by name."""
+    return ((name, group) for name, group in _groups(file) if not _is_sample(group))
+
+
+def _groups(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
     for name in file:
         try:
-            member = follow(file, name, roots=[Path(file.filename).parent])
+            member = follow(file, name, roots=roots_of(file))
         except RefusedError as error:
             logger.warning("Sample %s is left out: %s", name, error)
             continue
         if isinstance(member, h5py.Group):
             yield name, member
+
+
+def _is_sample(group: h5py.Group) -> bool:
+    if schema.START in group.attrs or schema.PROCESSED in group:
+        return True
+    links = [name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)]
+    members = [group[name] for name in links]
+    return any(isinstance(member, h5py.Group) and schema.DATA in member for member in members)
 
 
 def sample_names(file: h5py.File) -> list[str]:
@@ -213,11 +333,15 @@ def find_sample(file: h5py.File, name: str, *, but: str | None = None) -> str | 
     found = [
         (_started(group), member)
         for member, group in samples(file)
-        if member != but and (member == name or group.attrs.get(schema.SAMPLE_NAME) == name)
+        if member != but
+        and (member == name or text_attribute(group.attrs, schema.SAMPLE_NAME) == name)
     ]
     return max(found)[1] if found else None
 
 
 def _started(sample: h5py.Group) -> float:
-    start = json.loads(sample.attrs.get(schema.START, "{}"))
-    return float(start.get("time", 0.0))
+    text = text_attribute(sample.attrs, schema.START, "{}")
+    try:
+        return float(json.loads(text).get("time", 0.0))
+    except (ValueError, TypeError, AttributeError):  # `header` tells what is wrong with it
+        return 0.0

@@ -12,9 +12,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from h5xs_bluesky.errors import FileFormatError, RefusedError
+from h5xs_bluesky.errors import FileFormatError, FrameAbsentError, RefusedError
 from h5xs_bluesky.io.frames import open_frames, read_frame, refresh
-from h5xs_bluesky.io.links import follow, missing_sources
+from h5xs_bluesky.io.links import follow
+from h5xs_bluesky.io.presence import refuse_absent
+from h5xs_bluesky.io.superblock import is_written_for_many
 
 
 def path_of(uri: str) -> Path:
@@ -66,6 +68,10 @@ class ExternalDataset:
     ----------
     permanent : bool
         Whether the file and all that it links to stay.
+    grows : bool
+        Whether this handle sees what is appended, and locks nobody out. Otherwise the file has to
+        be closed soon, and opened again: HDF5 keeps a lock on a file that was not being written in
+        the mode for many readers when it was opened.
 
     Raises
     ------
@@ -97,16 +103,13 @@ class ExternalDataset:
                     f"shape {found.shape}"
                 )
             self.permanent = self._stays(dataset, folders.permanent)
+            opened = {Path(file.filename) for file in (self._file, found.file)}
+            self.grows = not found.is_virtual and all(is_written_for_many(each) for each in opened)
         except BaseException:
             self._file.close()
             raise
         self._data: h5py.Dataset = found
         self._inode = os.fstat(self._file.id.get_vfd_handle()).st_ino
-
-    @property
-    def grows(self) -> bool:
-        """Whether this handle sees what is appended; otherwise the file has to be opened again."""
-        return bool(self._file.swmr_mode)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -121,12 +124,12 @@ class ExternalDataset:
         return dtype
 
     def rows(self, dimensions: int) -> int:
-        """Count what can be read now: frames (2 dimensions), rows (1), or numbers (0).
+        """Count what it has by now: frames (2 dimensions), rows (1), or numbers (0).
 
         Raises
         ------
         FileNotFoundError
-            If the file has vanished, was replaced, or is a view of files that are not there.
+            If the file has vanished, or was replaced.
         """
         try:
             there = self.path.stat().st_ino == self._inode
@@ -134,49 +137,53 @@ class ExternalDataset:
             there = False
         if not there:
             raise FileNotFoundError(f"{self.path}: expected the file opened before, found it gone")
-        missing = missing_sources(self._data)
-        if missing:
-            raise FileNotFoundError(f"{self.path}: expected its sources, found no {missing[0]}")
         shape = refresh(self._data).shape
         return int(np.prod(shape[: len(shape) - dimensions]))
 
-    def frames(self, first: int, count: int) -> NDArray[Any]:
-        """Read frames (count, H, W), counted flat.
+    def frames(self, first: int, events: int, per_event: int) -> NDArray[Any]:
+        """Read the frames (n · per_event, H, W) of so many events, or of those before a gap.
+
+        Parameters
+        ----------
+        first
+            The frame, counted flat, with which the first event begins.
 
         Raises
         ------
+        FrameAbsentError
+            If not even the first event is on disk.
         OSError
-            If they cannot be read, or the file ends before them.
+            If it cannot be read.
         """
-        self._refuse_beyond_end(first, count)
-        return np.stack([read_frame(self._data, row) for row in range(first, first + count)])
+        found: list[NDArray[Any]] = []
+        for row in range(first, first + events * per_event):
+            try:
+                found.append(read_frame(self._data, row))
+            except FrameAbsentError:
+                if len(found) < per_event:
+                    raise
+                break
+        return np.stack(found[: len(found) - len(found) % per_event])
 
-    def values(self, first: int, count: int) -> NDArray[Any]:
-        """Read rows (count, …) of a dataset that holds no frames."""
-        values: NDArray[Any] = self._data[first : first + count]
+    def values(self, first: int, events: int, per_event: int) -> NDArray[Any]:
+        """Read rows (events · per_event, …) of a dataset that holds no frames.
+
+        Raises
+        ------
+        FrameAbsentError
+            If one of them is not on disk.
+        OSError
+            If they cannot be read.
+        """
+        last = first + events * per_event
+        for row in range(first, last):
+            refuse_absent(self._data, row, trailing=self._data.ndim - 1)
+        values: NDArray[Any] = self._data[first:last]
         return values
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-    def _refuse_beyond_end(self, first: int, count: int) -> None:
-        """Check that chunks lie inside the file: beyond its end HDF5 reads zeros, without a word.
-
-        That is how a file which was cut short looks to one of many readers (SWMR).
-        """
-        if self._data.chunks is None or self._data.file.filename != self._file.filename:
-            return
-        size = os.fstat(self._file.id.get_vfd_handle()).st_size
-        leading = self._data.shape[:-2]
-        for row in range(first, first + count):
-            place = (*(int(i) for i in np.unravel_index(row, leading)), 0, 0)
-            stored = self._data.id.get_chunk_info_by_coord(_chunk_start(place, self._data.chunks))
-            if stored.byte_offset is not None and stored.byte_offset + stored.size > size:
-                raise OSError(
-                    f"{self.path}: expected frame {row} to end at byte "
-                    f"{stored.byte_offset + stored.size}, found {size} bytes: it was cut short"
-                )
 
     def _stays(self, dataset: str, permanent: Sequence[Path]) -> bool:
         try:
@@ -185,10 +192,6 @@ class ExternalDataset:
         except RefusedError:
             return False
         return True
-
-
-def _chunk_start(place: tuple[int, ...], chunks: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(index - index % chunk for index, chunk in zip(place, chunks, strict=True))
 
 
 def _refuse_outside(path: Path, roots: Sequence[Path]) -> None:

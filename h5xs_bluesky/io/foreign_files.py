@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError
 from h5xs_bluesky.io.frames import open_frames, read_frame
+from h5xs_bluesky.io.image_files import strict_fabio
 from h5xs_bluesky.io.links import follow
+from h5xs_bluesky.io.presence import refuse_absent
 from h5xs_bluesky.io.py4xs_files import added_for_py4xs
 
 FRAMES = ""  # the field of frames whose detector the file does not name
@@ -128,15 +130,26 @@ def _picture(path: Path) -> Column:
         with fabio.open(str(path)) as file:
             frames = int(file.nframes)
     except Exception as error:
-        raise FileFormatError(f"{path}: expected a picture, found an error: {error}") from error
+        raise FileFormatError(
+            f"{path}: expected a picture, found an error: {str(error) or type(error).__name__}"
+        ) from error
 
     def read(event: int) -> NDArray[Any]:
         try:
-            with fabio.open(str(path)) as file:
+            with strict_fabio(path), fabio.open(str(path)) as file:
                 data = file.data if frames == 1 else file.get_frame(event).data
+        except FileFormatError:
+            raise
         except Exception as error:
             raise FileFormatError(f"{path}: frame {event} cannot be read: {error}") from error
-        return np.asarray(data)[np.newaxis]
+        frame = np.asarray(data)
+        if frame.ndim != 2 or frame.dtype.kind not in "biuf":
+            found = "none" if data is None else f"shape {frame.shape} of {frame.dtype}"
+            raise FileFormatError(
+                f"{path}: expected frame {event} to be numbers in rows and columns, found {found}: "
+                "the file may be cut short"
+            )
+        return frame[np.newaxis]
 
     written = path.stat().st_mtime
     return Column(events=frames, read=read, is_frames=True, time=lambda _: written)
@@ -207,8 +220,6 @@ def _frames(data: h5py.Dataset, *, per_event: int = 1, times: Any = None) -> Col
     written = Path(data.file.filename).stat().st_mtime
 
     def read(event: int) -> NDArray[Any]:
-        if data.ndim == 2:
-            return np.asarray(data[()])[np.newaxis]
         rows = range(event * per_event, (event + 1) * per_event)
         return np.stack([read_frame(data, row) for row in rows])
 
@@ -295,6 +306,8 @@ def _stream(group: h5py.Group) -> dict[str, Column]:
 
 
 def _values(data: h5py.Dataset, stamps: h5py.Dataset | None) -> Column:
+    for row in range(len(data)):
+        refuse_absent(data, row, trailing=data.ndim - 1)
     values = data[()]
     return Column(
         events=len(values),

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.io.bitshuffle import decompress
+from h5xs_bluesky.io.opening import open_frames as open_frames
+from h5xs_bluesky.io.opening import refresh as refresh
+from h5xs_bluesky.io.presence import refuse_absent
 
 LIBVER = ("v110", "v110")
 _BITSHUFFLE = 32008
@@ -25,24 +28,42 @@ BITSHUFFLE_LZ4: Mapping[str, Any] = {"compression": _BITSHUFFLE, "compression_op
 class _Index:
     """Time and position of each frame in a file, and how many of them count."""
 
-    def __init__(
-        self, file: h5py.File, *, field: str, frames_per_event: int, reconstructed: bool
-    ) -> None:
+    def __init__(self, file: h5py.File) -> None:
         self._file = file
-        self._timestamps = _column(file, schema.TIMESTAMPS, np.float64, np.nan)
-        self._timestamps.attrs[schema.FIELD] = np.bytes_(field.encode())
-        self._timestamps.attrs[schema.FRAMES_PER_EVENT] = frames_per_event
-        self._timestamps.attrs[schema.RECONSTRUCTED] = reconstructed
-        self._positions = _column(file, schema.POSITION, np.int64, schema.NO_POSITION)
-        self._committed = file.create_dataset(schema.COMMITTED, data=np.zeros(1, np.int64))
+        self._timestamps = file[schema.TIMESTAMPS]
+        self._positions = file[schema.POSITION]
+        self._committed = file[schema.COMMITTED]
+
+    @classmethod
+    def create(
+        cls, file: h5py.File, *, field: str, frames_per_event: int, reconstructed: bool
+    ) -> "_Index":
+        """Lay it out in a file."""
+        timestamps = _column(file, schema.TIMESTAMPS, np.float64, np.nan)
+        timestamps.attrs[schema.FIELD] = np.bytes_(field.encode())
+        timestamps.attrs[schema.FRAMES_PER_EVENT] = frames_per_event
+        timestamps.attrs[schema.RECONSTRUCTED] = reconstructed
+        _column(file, schema.POSITION, np.int64, schema.NO_POSITION)
+        file.create_dataset(schema.COMMITTED, data=np.zeros(1, np.int64))
+        return cls(file)
 
     def write(
         self, first: int, timestamps: NDArray[np.float64], positions: NDArray[np.int64]
     ) -> None:
         """Write from row `first` on; rows between the last one and that have no position."""
-        self.cut(first + len(positions))
-        self._timestamps[first:] = timestamps
-        self._positions[first:] = positions
+        end = first + len(positions)
+        if end > len(self):
+            self.cut(end)
+        self._timestamps[first:end] = timestamps
+        self._positions[first:end] = positions
+
+    def __len__(self) -> int:
+        return int(self._positions.shape[0])
+
+    def taken(self, first: int, positions: NDArray[np.int64]) -> bool:
+        """Whether one of these rows has another position already."""
+        known = self._positions[first : first + len(positions)]
+        return bool(np.any((known != schema.NO_POSITION) & (known != positions[: len(known)])))
 
     def commit(self, rows: int) -> None:
         """Flush all that was written, then the count."""
@@ -106,7 +127,7 @@ class FrameFile:
             dtype=dtype,
             **BITSHUFFLE_LZ4,
         )
-        self._index = _Index(
+        self._index = _Index.create(
             self._file,
             field=field,
             frames_per_event=frames_per_event,
@@ -178,7 +199,7 @@ class FrameFile:
             If even that cannot be written; `h5xs repair` then makes the file readable.
         """
         with self._lock:
-            if self._data.shape[0] > self.committed:
+            if max(self._data.shape[0], len(self._index)) > self.committed:
                 self._data.resize(self.committed, axis=0)
                 self._index.cut(self.committed)
             self._file.close()
@@ -187,7 +208,8 @@ class FrameFile:
 class LinkedFrames:
     """Frames that stay in the file of another writer: a link to them, their times and positions.
 
-    Row r here belongs to frame r there. Like a `FrameFile` it is only ever appended to.
+    Row r here belongs to frame r there, whatever the order in which they are told of. A frame has
+    one position here: one that belongs to two rows of a stream needs two such files.
 
     Parameters
     ----------
@@ -208,11 +230,16 @@ class LinkedFrames:
         self.frames_per_event = frames_per_event
         self._file = h5py.File(path, "x", libver=LIBVER)
         self._file[schema.DATA] = h5py.ExternalLink(target, dataset)
-        self._index = _Index(
+        self._index = _Index.create(
             self._file, field=field, frames_per_event=frames_per_event, reconstructed=True
         )
         self._file.swmr_mode = True
         self._rows = 0
+
+    def takes(self, first: int, *, positions: NDArray[np.int64]) -> bool:
+        """Whether the frames from row `first` on can have these positions: none has another yet."""
+        self._resume()
+        return not self._index.taken(first, positions)
 
     def append(
         self, first: int, *, timestamps: NDArray[np.float64], positions: NDArray[np.int64]
@@ -224,8 +251,9 @@ class LinkedFrames:
         OSError
             If the disk does not take them.
         """
+        self._resume()
         self._index.write(first, timestamps, positions)
-        self._rows = first + len(positions)
+        self._rows = max(self._rows, first + len(positions))
 
     def commit(self) -> None:
         """Flush the notes, then their count.
@@ -238,31 +266,14 @@ class LinkedFrames:
         self._index.commit(self._rows)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what is noted after that opens it again."""
         self._file.close()
 
-
-def open_frames(path: Path) -> h5py.File:
-    """Open a file of frames for reading, also while it is written.
-
-    Raises
-    ------
-    OSError
-        If it cannot be opened. A file that a killed writer left needs `h5xs repair`.
-    """
-    try:
-        return h5py.File(path, "r", swmr=True)
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError):  # an older format, or open here in the plain mode
-        return h5py.File(path, "r")
-
-
-def refresh(dataset: h5py.Dataset) -> h5py.Dataset:
-    """Give a dataset as it is now, where its file may be growing."""
-    if dataset.file.swmr_mode:
-        dataset.refresh()
-    return dataset
+    def _resume(self) -> None:
+        if not self._file:
+            self._file = h5py.File(self.path, "r+", libver=LIBVER)
+            self._index = _Index(self._file)
+            self._file.swmr_mode = True
 
 
 def committed_frames(file: h5py.Group) -> int:
@@ -277,7 +288,7 @@ def read_frame(data: h5py.Dataset, row: int) -> NDArray[Any]:
     Parameters
     ----------
     data
-        (n, H, W), or (m, n, H, W) as some older files have it.
+        (n, H, W), (H, W), or (m, n, H, W) as some older files have it.
     row
         Counted flat.
 
@@ -285,12 +296,15 @@ def read_frame(data: h5py.Dataset, row: int) -> NDArray[Any]:
     ------
     IndexError
         If there is no such frame.
+    FrameAbsentError
+        If the dataset has it, but it is not on disk: not yet, or not any more.
     OSError
         If it cannot be read.
     """
-    rows = int(np.prod(data.shape[:-2]))
+    rows = int(np.prod(data.shape[:-2], dtype=int))
     if not 0 <= row < rows:
         raise IndexError(f"{data.file.filename}: expected a frame below {rows}, found {row}")
+    refuse_absent(data, row)
     index = np.unravel_index(row, data.shape[:-2])
     if data.chunks == (*[1] * len(index), *data.shape[-2:]) and is_bitshuffle_lz4(data):
         offset = (*(int(i) for i in index), 0, 0)

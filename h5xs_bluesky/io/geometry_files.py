@@ -1,5 +1,6 @@
 """Geometries from files: PONI, as pyFAI writes it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +86,46 @@ def geometry_of_poni(poni: Any, shape: tuple[int, int] | None) -> Geometry:
     )
 
 
+def pyfai_detector(model: str) -> Any | None:
+    """Make a detector that pyFAI knows by name; None otherwise, also where a file is called so."""
+    from pyFAI.detectors import Detector
+
+    names = (model.lower(), model.lower().replace(" ", "_"))
+    kinds = [Detector.registry[name] for name in names if name in Detector.registry]
+    return kinds[0]() if kinds else None
+
+
+def poni_text(geometry: Geometry) -> str:
+    """Give a geometry as a PONI file, version 2.1, that pyFAI and `read_poni` read.
+
+    Numbers are written so that the very same ones are read back.
+    """
+    height, width = geometry.pixel_size_m
+    detector = {
+        "pixel1": height,
+        "pixel2": width,
+        "max_shape": list(geometry.shape),
+        "orientation": _ORIENTATION,
+    }
+    lines = {
+        "poni_version": 2.1,
+        "Detector": "Detector",
+        "Detector_config": json.dumps(detector),
+        "Distance": geometry.distance_m,
+        "Poni1": geometry.poni1_m,
+        "Poni2": geometry.poni2_m,
+        "Rot1": geometry.rot1_rad,
+        "Rot2": geometry.rot2_rad,
+        "Rot3": geometry.rot3_rad,
+        "Wavelength": geometry.wavelength_m,
+    }
+    return "".join(f"{key}: {value}\n" for key, value in lines.items())
+
+
 def detector_by_name(model: str) -> tuple[tuple[int, int], tuple[float, float]] | None:
     """Give shape and pixel sizes in m of a detector that pyFAI knows by name; None otherwise."""
-    from pyFAI.detectors import detector_factory
-
-    try:
-        detector = detector_factory(model)
-    except RuntimeError:
-        return None
-    if detector.max_shape is None or detector.pixel1 is None:
+    detector = pyfai_detector(model)
+    if detector is None or detector.max_shape is None or detector.pixel1 is None:
         return None
     rows, columns = detector.max_shape
     return (int(rows), int(columns)), (float(detector.pixel1), float(detector.pixel2))

@@ -1,5 +1,9 @@
 """Arrays of one number per pixel from files: numpy's own, and pictures that fabio reads."""
 
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +11,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky.errors import FileFormatError
+
+
+class _Complaints(logging.Handler):
+    """Keeps what fabio logs as errors in this thread."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.texts: list[str] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if threading.get_ident() == self._thread:
+            self.texts.append(record.getMessage())
+
+
+@contextmanager
+def strict_fabio(path: Path) -> Iterator[None]:
+    """Raise what fabio only logs, as where a picture is cut short and it goes on with zeros.
+
+    Raises
+    ------
+    FileFormatError
+        At the end of the block.
+    """
+    complaints, logger = _Complaints(), logging.getLogger("fabio")
+    logger.addHandler(complaints)
+    try:
+        yield
+    finally:
+        logger.removeHandler(complaints)
+    if complaints.texts:
+        raise FileFormatError(
+            f"{path}: expected a whole picture, found an error: {complaints.texts[0]}"
+        )
 
 
 def read_image(
@@ -54,6 +92,6 @@ def _read(path: Path, key: str | None) -> NDArray[Any]:
             return member
     import fabio
 
-    with fabio.open(str(path)) as picture:
+    with strict_fabio(path), fabio.open(str(path)) as picture:
         data: NDArray[Any] = picture.data
         return data

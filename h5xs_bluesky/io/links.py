@@ -83,18 +83,6 @@ def refuse_outside(group: h5py.Group, path: str, *, roots: Sequence[Path]) -> No
             refuse_outside(member, below, roots=roots)
 
 
-def missing_sources(dataset: h5py.Dataset) -> list[str]:
-    """List the files that a virtual dataset is a view of and that are not there.
-
-    HDF5 gives the fill value for what they should hold, without a word.
-    """
-    if not dataset.is_virtual:
-        return []
-    folder = Path(dataset.file.filename).resolve().parent
-    names = {source.file_name for source in dataset.virtual_sources()} - {"."}
-    return sorted(name for name in names if not (folder / name).is_file())
-
-
 def _check_storage(dataset: h5py.Dataset, roots: Sequence[Path]) -> None:
     for filename, _, _ in dataset.external or ():
         _check(dataset.file, filename, roots)

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky.errors import FileFormatError
 from h5xs_bluesky.io.frames import open_frames
+from h5xs_bluesky.io.geometry_files import pyfai_detector
 from h5xs_bluesky.io.image_files import read_image
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.mask_shapes import draw_shapes, holds_shapes
 
 _KEY = "mask"
 _PIXEL_MASK = "pixel_mask"
+_BITS = 64
 
 
 def read_mask(
@@ -42,9 +44,9 @@ def read_mask(
     dataset
         Where the mask is in an HDF5 file; by default the `pixel_mask` of its only NXdetector.
     bits
-        Which bits of a `pixel_mask` exclude a pixel; by default any. NeXus' bits are 0 gap, 1 dead,
-        2 under-responding, 3 over-responding, 4 noisy, 6 part of a cluster, 7 and 8 masked by the
-        user, 31 virtual.
+        Which bits of a `pixel_mask`, from 0, exclude a pixel; by default any. NeXus' bits are 0
+        gap, 1 dead, 2 under-responding, 3 over-responding, 4 noisy, 6 part of a cluster, 7 and 8
+        masked by the user, 31 virtual.
     color
         Of the paint, as a name or ``"#rrggbb"``.
     flip
@@ -53,12 +55,17 @@ def read_mask(
     Raises
     ------
     FileFormatError
-        If the file is not there, holds no mask, or one of another shape.
+        If the file is not there, holds no mask, or one of another shape; or if an option does not
+        belong to its kind.
     RefusedError
         If a link in it leads out of its folder.
     """
     if not path.is_file():
         raise FileFormatError(f"{path}: expected a mask, found no file")
+    if (dataset is not None or bits is not None) and (color is not None or not h5py.is_hdf5(path)):
+        raise FileFormatError(
+            f"{path}: expected an HDF5 file, since a dataset or bits are given, found another"
+        )
     drawn = shape if flip % 2 == 0 else (shape[1], shape[0])
     if color is not None:
         mask = _painted(path, color)
@@ -67,7 +74,7 @@ def read_mask(
     elif holds_shapes(path):
         mask = draw_shapes(path, shape=drawn)
     else:
-        mask = read_image(path, key=_KEY, what="mask") != 0
+        mask = _excluded(read_image(path, key=_KEY, what="mask"), path)
     if flip:
         mask = np.rot90(mask, -abs(flip))
         mask = np.fliplr(mask) if flip < 0 else mask
@@ -86,14 +93,12 @@ def detector_mask(model: str, *, shape: tuple[int, int]) -> NDArray[np.bool_]:
     FileFormatError
         If pyFAI does not know the detector, or no mask of this shape for it.
     """
-    from pyFAI.detectors import detector_factory
-
-    try:
-        mask = detector_factory(model).calc_mask()
-    except RuntimeError as error:
+    detector = pyfai_detector(model)
+    if detector is None:
         raise FileFormatError(
             f"expected a detector that pyFAI knows, found {model!r}: give its mask as a file"
-        ) from error
+        )
+    mask = detector.calc_mask()
     if mask is None or mask.shape != shape:
         found = "none" if mask is None else mask.shape
         raise FileFormatError(
@@ -117,8 +122,19 @@ def _pixel_mask(path: Path, dataset: str | None, bits: Sequence[int] | None) -> 
         )
     if bits is None:
         return np.asarray(values != 0)
-    wanted = sum(1 << bit for bit in set(bits))
-    return np.asarray((values.astype(np.int64) & wanted) != 0)
+    if not bits or not all(0 <= bit < _BITS for bit in bits):
+        raise FileFormatError(f"{path}: expected bits from 0 to {_BITS - 1}, found {list(bits)}")
+    wanted = np.uint64(sum(1 << bit for bit in set(bits)))
+    return np.asarray((values.astype(np.uint64) & wanted) != 0)
+
+
+def _excluded(values: NDArray[Any], path: Path) -> NDArray[np.bool_]:
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        raise FileFormatError(
+            f"{path}: expected a mask of numbers, found {int(np.isnan(values).sum())} that are "
+            "none (NaN): are these pixels excluded?"
+        )
+    return np.asarray(values != 0)
 
 
 def _mask_dataset(file: h5py.File, dataset: str | None) -> h5py.Dataset:

@@ -1,18 +1,23 @@
 """Masks drawn with py4xs' shapes: one per line of a text, rasterised as py4xs does it.
 
-============================  ===========================================================
+============================  ====================================================
+
 line                          what is excluded
-============================  ===========================================================
+============================  ====================================================
+
 ``c x y r``                   a disc
 ``h x y r``                   all but a disc
 ``r x y w h rotation``        a rectangle about (x, y), turned counter-clockwise by degrees
 ``f x y start end r1 r2``     a fan between two radii; angles in degrees, clockwise from +x
 ``p x1 y1 x2 y2 …``           a polygon
-============================  ===========================================================
+============================  ====================================================
 
-x counts columns, y rows; a whole number is a pixel's centre. Other lines are comments.
+
+x counts columns, y rows; a whole number is a pixel's centre. Other lines are remarks, except for
+those that look like a shape with a mistake in it.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,16 +28,16 @@ from PIL import Image, ImageChops, ImageDraw
 from h5xs_bluesky.errors import FileFormatError
 
 _NUMBERS = {"c": 3, "h": 3, "r": 5, "f": 6}
+_ALMOST = re.compile(r"\s*[chrfp]\s+[-+.]?\d", re.IGNORECASE)  # a shape, perhaps with a mistake
 
 
 def holds_shapes(path: Path) -> bool:
     """Tell whether a file is a text that draws at least one shape."""
-    try:
-        with path.open(encoding="ascii") as file:
-            lines = file.readlines(1 << 20)
-    except (OSError, UnicodeDecodeError):
+    with path.open("rb") as file:
+        begin = file.read(1 << 20)
+    if b"\0" in begin:
         return False
-    return any(_shape(line) is not None for line in lines)
+    return any(_ALMOST.match(line) for line in _text(begin).splitlines())
 
 
 def draw_shapes(path: Path, *, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -53,23 +58,63 @@ def draw_shapes(path: Path, *, shape: tuple[int, int]) -> NDArray[np.bool_]:
     Raises
     ------
     FileFormatError
-        If a shape has not the numbers that it needs.
+        If a shape has not the numbers that it needs, or a line looks like one and is none.
     """
     mask = np.zeros(shape, dtype=bool)
-    for number, line in enumerate(path.read_text(encoding="ascii").splitlines(), start=1):
+    for number, line in enumerate(_text(path.read_bytes()).splitlines(), start=1):
         found = _shape(line)
         if found is None:
+            if _ALMOST.match(line):
+                raise FileFormatError(
+                    f"{path}: line {number}: expected a shape of {sorted(_DRAW)} and numbers "
+                    f"separated by spaces, found {line.strip()!r}"
+                )
             continue
-        kind, numbers = found
-        wanted = _NUMBERS.get(kind)
-        fits = len(numbers) == wanted if wanted else len(numbers) >= 6 and len(numbers) % 2 == 0
-        if not fits:
-            raise FileFormatError(
-                f"{path}: line {number}: expected {wanted or 'three or more pairs of'} numbers "
-                f"for the shape {kind!r}, found {len(numbers)}"
-            )
-        mask |= np.asarray(_DRAW[kind](numbers, (shape[1], shape[0])), dtype=bool)
+        try:
+            mask |= draw_shape(*found, shape=shape)
+        except FileFormatError as error:
+            raise FileFormatError(f"{path}: line {number}: {error}") from error
     return mask
+
+
+def _text(data: bytes) -> str:
+    """Decode a text whose remarks may be in any language."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def draw_shape(kind: str, numbers: Sequence[float], *, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Draw one shape.
+
+    Parameters
+    ----------
+    kind, numbers
+        As a line of the text has them.
+    shape
+        Rows and columns of the mask.
+
+    Returns
+    -------
+    ndarray of bool, shape (H, W)
+        True inside the shape.
+
+    Raises
+    ------
+    FileFormatError
+        If there is no such shape, or it needs other numbers.
+    """
+    if kind not in _DRAW:
+        raise FileFormatError(f"expected a shape of {sorted(_DRAW)}, found {kind!r}")
+    wanted = _NUMBERS.get(kind)
+    fits = len(numbers) == wanted if wanted else len(numbers) >= 6 and len(numbers) % 2 == 0
+    if not fits:
+        raise FileFormatError(
+            f"expected {wanted or 'three or more pairs of'} numbers for the shape {kind!r}, found "
+            f"{len(numbers)}"
+        )
+    return np.asarray(_DRAW[kind](numbers, (shape[1], shape[0])), dtype=bool)
 
 
 def _shape(line: str) -> tuple[str, list[float]] | None:

@@ -328,8 +328,12 @@ def _offset(axis: h5py.Dataset) -> Vector:
     offset: Sequence[float] | None = axis.attrs.get("offset")
     if offset is None:
         return np.zeros(3)
-    units = _text(axis.attrs.get("offset_units", axis.attrs.get("units", "m")))
-    return np.asarray(offset, dtype=float) * _LENGTHS.get(units, 1.0)
+    unit = _text(axis.attrs.get("offset_units", axis.attrs.get("units", "")))
+    if unit not in _LENGTHS and np.any(np.asarray(offset, dtype=float)):
+        raise FileFormatError(
+            f"{axis.name}: expected offset_units of {sorted(_LENGTHS)}, found {unit or 'none'}"
+        )
+    return np.asarray(offset, dtype=float) * _LENGTHS.get(unit, 1.0)
 
 
 def _rotated(point: Vector, axis: Vector, angle: float) -> Vector:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.errors import FileFormatError, RefusedError
+from h5xs_bluesky.errors import FileFormatError, FrameAbsentError, RefusedError
 from h5xs_bluesky.io.corrections import correction_name, load_corrections
 from h5xs_bluesky.io.frames import (
     BITSHUFFLE_LZ4,
@@ -24,7 +24,8 @@ from h5xs_bluesky.io.frames import (
     read_frame,
     refresh,
 )
-from h5xs_bluesky.io.links import follow, missing_sources
+from h5xs_bluesky.io.links import follow
+from h5xs_bluesky.io.presence import refuse_absent
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +177,6 @@ class Packer:
 
     def _frames(self, source: h5py.Dataset, group: h5py.Group, name: str, rows: int | None) -> None:
         """Copy frames: flat where they are ours, in the shape that they have elsewhere."""
-        _refuse_missing(source)
         leading = refresh(source).shape[:-2] if rows is None else (rows,)
         shape = (*leading, *source.shape[-2:])
         if 0 in shape:
@@ -281,12 +281,14 @@ def _look_like_frames(dataset: h5py.Dataset) -> bool:
 
 
 def _refuse_missing(dataset: h5py.Dataset) -> None:
-    missing = missing_sources(dataset)
-    if missing:
-        raise FileFormatError(
-            f"{dataset.file.filename}: {dataset.name}: expected the files that it is a view of, "
-            f"found no {missing[0]}: it cannot be packed"
-        )
+    """Refuse a view of files that are not there: its values would be packed as zeros."""
+    if not dataset.is_virtual or dataset.ndim == 0:
+        return
+    try:
+        for row in range(dataset.shape[0]):
+            refuse_absent(dataset, row, trailing=dataset.ndim - 1)
+    except FrameAbsentError as error:
+        raise FileFormatError(f"{error}: it cannot be packed") from error
 
 
 def _read(source: h5py.Dataset, row: int) -> NDArray[Any]:

@@ -5,7 +5,7 @@ cannot hold stands beside them under a key of ours, which wins when we read.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,11 @@ from h5xs_bluesky.io.py4xs_masks import pack_mask, unpack_mask
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
 from h5xs_bluesky.reduction.merge import default_scales
+from h5xs_bluesky.reduction.orientation import SampleOrientation
 from h5xs_bluesky.reduction.py4xs_geometry import Py4xsGeometry
 
 _OURS = "h5xs"
+_PY4XS_INCIDENT_ANGLE = 0.2  # degrees; what py4xs has where no surface is in the beam
 
 # The fields under which py4xs looks for the frames of a detector, by its extension.
 LIX_FIELDS = {
@@ -30,6 +32,9 @@ LIX_FIELDS = {
     "_WAXS1": "pilW1_image",
     "_WAXS2": "pilW2_image",
 }
+_OR_WITH = ("_image", "_ext_image")  # the other names that LiX has for them
+_TRANSMITTED_TO_INCIDENT = ("em2", "em1")
+MODEL = "py4xs"  # of a detector as py4xs describes it: it does not tell
 
 
 def added_for_py4xs(group: h5py.Group) -> set[str]:
@@ -103,6 +108,100 @@ def detectors_from_json(
         ) from error
 
 
+def lix_fields(extension: str) -> tuple[str, ...]:
+    """Give the fields that the frames of a detector have at LiX; none where it has no such one."""
+    name = LIX_FIELDS.get(extension)
+    return () if name is None else (name, name.replace(*_OR_WITH))
+
+
+def with_fields_among(detectors: Sequence[Detector], fields: Collection[str]) -> list[Detector]:
+    """Correct the fields of py4xs' detectors, which it does not tell, to those that are there.
+
+    Parameters
+    ----------
+    detectors
+        As `detectors_from_json` gives them; others stay as they are.
+    fields
+        What a sample holds.
+    """
+    result = []
+    for detector in detectors:
+        names = lix_fields(detector.extension) if detector.model == MODEL else ()
+        found = [name for name in names if name in fields]
+        result.append(replace(detector, data_key=found[0]) if found else detector)
+    return result
+
+
+def ancestor_beamline(
+    detectors: Sequence[Detector],
+    *,
+    trans_field: str,
+    from_water: bool,
+    fields: Mapping[str, str],
+) -> dict[str, Any]:
+    """Give what py4xs takes for granted about a beamline, as plain values; its files do not tell.
+
+    The beam is polarised horizontally; the incident beam's monitor is called like the transmitted
+    one's, with ``em1`` instead of ``em2``. Monitors in streams of their own are integrated over
+    exposures that begin at the frames' timestamps, the incident one's clock is set by the shutter,
+    and the exposure time is where LiX's plans put it.
+
+    Parameters
+    ----------
+    detectors
+        Of the file. Unless some are as py4xs describes them, nothing is taken for granted.
+    trans_field, from_water
+        The field of the transmitted beam, "" where there is none; and whether the water peak tells
+        it instead.
+    fields
+        What a sample holds, with the streams.
+    """
+    if not any(detector.model == MODEL for detector in detectors):
+        return {}
+    beamline: dict[str, Any] = {
+        "beamline": {"name": MODEL},
+        "reduction": {"polarization": 1.0, "trans": "water" if from_water else "external"},
+        "metadata": {"exposure": {"from": "start", "key": "pilatus.exposure_time"}},
+    }
+    return {**beamline, "monitors": _monitors(trans_field, fields)} if trans_field else beamline
+
+
+def _monitors(transmitted: str, fields: Mapping[str, str]) -> dict[str, Any]:
+    monitors: dict[str, Any] = {"transmitted": transmitted}
+    incident = transmitted.replace(*_TRANSMITTED_TO_INCIDENT)
+    if incident != transmitted and incident in fields:
+        monitors["incident"] = incident
+    streams = {
+        f"{name}_stream": fields[field]
+        for name, field in monitors.items()
+        if fields.get(field, schema.PRIMARY) != schema.PRIMARY
+    }
+    if streams:
+        synchronise = "transmitted" if len(streams) > 1 else "no"
+        monitors["asynchronous"] = {**streams, "stamped": "start", "synchronise": synchronise}
+    return monitors
+
+
+def detector_texts(text: str | bytes) -> dict[str, str]:
+    """Give each detector of a root attribute as one of its own, by the field of its frames.
+
+    Flats and darks are left out: they lie beside the experiment. What is no such text gives none.
+    """
+    try:
+        entries = json.loads(text)
+        texts = {}
+        for entry in entries:
+            ours = entry.get(_OURS)
+            field = LIX_FIELDS.get(entry["extension"]) if ours is None else ours["data_key"]
+            if ours is not None:
+                entry = {**entry, _OURS: {**ours, "corrections": {}}}
+            if field is not None:
+                texts[str(field)] = json.dumps([entry])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
+    return texts
+
+
 def _to_mapping(detector: Detector) -> dict[str, Any]:
     rows, columns = detector.geometry.shape
     return {
@@ -112,8 +211,7 @@ def _to_mapping(detector: Detector) -> dict[str, Any]:
         "ImageHeight": rows,
         "exp_para": {
             **_py4xs_parameters(detector.geometry),
-            "grazing_incident": False,
-            "incident_angle": 0.2,
+            **_py4xs_orientation(detector.orientation),
             "fix_azimuthal_angles": False,
             "mask": list(pack_mask(detector.mask)),
         },
@@ -122,6 +220,7 @@ def _to_mapping(detector: Detector) -> dict[str, Any]:
             "model": detector.model,
             "saturation": detector.saturation,
             "geometry": asdict(detector.geometry),
+            "orientation": asdict(detector.orientation),
             "corrections": {name: digest(array) for name, array in detector.corrections.items()},
         },
     }
@@ -144,6 +243,7 @@ def _from_mapping(entry: Mapping[str, Any], folder: Path, file: h5py.File | None
         mask=unpack_mask(bytes(entry["exp_para"]["mask"]), shape=geometry.shape),
         fix_scale=float(entry["fix_scale"]),
         saturation=ours["saturation"],
+        orientation=SampleOrientation(**ours.get("orientation", {})),
         **load_corrections(folder, extension, ours.get("corrections", {}), file=file),
     )
 
@@ -174,11 +274,27 @@ def _from_py4xs(entry: Mapping[str, Any]) -> Detector:
     return Detector(
         extension=extension,
         data_key=LIX_FIELDS[extension],
-        model="py4xs",
+        model=MODEL,
         geometry=place.to_geometry(),
         mask=place.stored(mask),
         fix_scale=1.0 if scale is None else float(scale),
+        orientation=SampleOrientation(
+            sample_normal_deg=place.sample_normal_deg,
+            incident_angle_deg=(
+                float(parameters["incident_angle"]) if parameters.get("grazing_incident") else None
+            ),
+            mirrored=place.flip < 0,
+        ),
     )
+
+
+def _py4xs_orientation(orientation: SampleOrientation) -> dict[str, Any]:
+    angle = orientation.incident_angle_deg
+    return {
+        "sample_normal": orientation.sample_normal_deg,
+        "grazing_incident": angle is not None,
+        "incident_angle": _PY4XS_INCIDENT_ANGLE if angle is None else angle,
+    }
 
 
 def _py4xs_parameters(geometry: Geometry) -> dict[str, Any]:
@@ -200,5 +316,4 @@ def _py4xs_parameters(geometry: Geometry) -> dict[str, Any]:
         "det_tilt": place.det_tilt_deg,
         "det_phi": place.det_phi_deg,
         "flip": place.flip,
-        "sample_normal": place.sample_normal_deg,
     }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.errors import FileFormatError, FileInUseError
+from h5xs_bluesky.errors import FileFormatError, FileInUseError, H5xsError
 from h5xs_bluesky.io.experiment import add_sample
 from h5xs_bluesky.io.journal import read_journal
 from h5xs_bluesky.io.names import safe_name
@@ -33,6 +33,8 @@ class Repaired:
         Files that had been left open and are readable again.
     ended
         Whether the run had come to its end.
+    left_out
+        What was wrong with records of the journal that do not fit the others.
     problem
         Why the sample could not be repaired; "" if it could.
     """
@@ -41,6 +43,7 @@ class Repaired:
     frames: dict[str, int]
     files: tuple[str, ...] = ()
     ended: bool = True
+    left_out: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -63,9 +66,10 @@ def repair_experiment(folder: Path) -> list[Repaired]:
             found.append(repair_sample(claimed))
             if (folder / schema.EXPERIMENT_FILE).exists():
                 add_sample(folder, path.name)
-        except (FileFormatError, OSError) as error:
+        except Exception as error:  # the other samples are not to suffer from it
             logger.exception("%s could not be repaired", path)
-            found.append(Repaired(sample=path.name, frames={}, problem=str(error)))
+            problem = str(error) if isinstance(error, H5xsError | OSError) else repr(error)
+            found.append(Repaired(sample=path.name, frames={}, problem=problem))
         finally:
             claimed.close()
     return found
@@ -102,6 +106,7 @@ def repair_sample(folder: RunFolder) -> Repaired:
         },
         files=tuple(path.name for path in opened),
         ended=contents.stop is not None,
+        left_out=tuple(contents.left_out),
     )
 
 

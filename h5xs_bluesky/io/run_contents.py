@@ -61,6 +61,7 @@ class RunContents:
         self.descriptors: list[Document] = []
         self.streams: dict[str, StreamContents] = {}
         self.announced: dict[str, list[Place]] = {}  # uid of a stream_datum → places in order
+        self.left_out: list[str] = []  # what was wrong with records that did not fit
         self._stream_of: dict[str, str] = {}  # uid of a descriptor → name of its stream
         self._field_of: dict[str, str] = {}  # uid of a stream_resource → its field
 
@@ -68,11 +69,28 @@ class RunContents:
     def from_records(
         cls, records: Iterable[tuple[str, Document]], *, keep_scalars: bool = False
     ) -> "RunContents":
-        """Fold the records of a journal."""
+        """Fold the records of a journal; those that do not fit are left out, as when they came."""
         contents = cls(keep_scalars=keep_scalars)
         for name, doc in records:
-            contents.consume(name, doc)
+            try:
+                contents.consume(name, doc)
+            except Exception as error:  # noqa: BLE001 - a journal may hold whatever was sent
+                contents.left_out.append(
+                    contents.lacks(name, doc) or f"{name}: {type(error).__name__}: {error}"
+                )
         return contents
+
+    def lacks(self, name: str, doc: Mapping[str, Any]) -> str:
+        """Tell what a document refers to that has not come; "" where all has."""
+        known: dict[str, Mapping[str, Any]] = {}
+        if name in ("event", "stream_datum"):
+            known["descriptor"] = self._stream_of
+        if name == "stream_datum":
+            known["stream_resource"] = self._field_of
+        missing = [key for key, uids in known.items() if doc.get(key) not in uids]
+        return "; ".join(
+            f"{name}: expected its {key} {doc.get(key)!r}, found none" for key in missing
+        )
 
     def stream_of(self, event: Mapping[str, Any]) -> str:
         """Give the name of the stream that an event belongs to."""

@@ -80,16 +80,24 @@ class RunFolder:
         """Let another writer take the folder."""
         self.lock.release()
 
-    def new_file(self, *parts: str) -> Path:
-        """Give the path of a new HDF5 file, named after a stream and perhaps a field."""
+    def new_file(self, *parts: str, number: int = 1) -> Path:
+        """Give the path of a new HDF5 file, named after a stream and perhaps a field.
+
+        Parameters
+        ----------
+        parts
+            Stream and field.
+        number
+            Of the file among those of these parts; a later one, if it is taken.
+        """
         stem = ".".join(safe_name(part) for part in parts)
-        path = self.path / (stem + schema.H5_SUFFIX)
         taken = (schema.RUN_FILE, schema.PROCESSED_FILE)
-        number = 1
-        while path.name in taken or path.exists():
+        while True:
+            suffix = f"-{number}" if number > 1 else ""
+            path = self.path / f"{stem}{suffix}{schema.H5_SUFFIX}"
+            if path.name not in taken and not path.exists():
+                return path
             number += 1
-            path = self.path / f"{stem}-{number}{schema.H5_SUFFIX}"
-        return path
 
 
 def _candidates(name: str, scan_id: Any, uid: str) -> Iterator[str]:
@@ -155,6 +163,8 @@ def _link_stream(group: h5py.Group, stream: StreamContents) -> None:
     for name in (schema.TIME, schema.SEQ_NUM):
         group[name] = h5py.ExternalLink(stream.file, "/" + name)
     for field_name in stream.scalars:
+        if field_name in stream.frames:  # a descriptor may call a number what are frames
+            continue
         for name in (schema.DATA, schema.TIMESTAMPS):
             member = f"{name}/{safe_name(field_name)}"
             group[member] = h5py.ExternalLink(stream.file, "/" + member)
@@ -163,10 +173,20 @@ def _link_stream(group: h5py.Group, stream: StreamContents) -> None:
 def _link_frames(group: h5py.Group, stream: StreamContents) -> None:
     """Link the frame files; the second and further ones of a field get its name with a number."""
     for field_name, files in stream.frames.items():
-        for number, contents in enumerate(files, start=1):
-            member = safe_name(field_name) if number == 1 else safe_name(f"{field_name}_{number}")
+        number = 0
+        for contents in files:
+            number, member = _unused_name(group[schema.DATA], field_name, number + 1)
             for name in (schema.DATA, schema.TIMESTAMPS):
                 group[name][member] = h5py.ExternalLink(contents.file, "/" + name)
+
+
+def _unused_name(data: h5py.Group, field_name: str, number: int) -> tuple[int, str]:
+    """Give the first free name of a field with this number, or a later one."""
+    while True:
+        member = safe_name(field_name if number == 1 else f"{field_name}_{number}")
+        if member not in data:
+            return number, member
+        number += 1
 
 
 def _write_values(group: h5py.Group, stream: StreamContents) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_ANNOUNCED = "STREAM:"  # by stream_datum documents, not in events
+ANNOUNCED = "STREAM:"  # by stream_datum documents, not in events
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class StreamRows:
     def describe(self, data_keys: Mapping[str, Mapping[str, Any]]) -> None:
         """Take in the fields of a descriptor."""
         for key in data_keys.values():
-            if key.get("external") == _ANNOUNCED:
+            if key.get("external") == ANNOUNCED:
                 self.announced = True
             else:
                 self.events_make_rows = True
@@ -88,6 +88,10 @@ class StreamRows:
         else:
             self._fill(name, self._new(seq_num), place)
         return place
+
+    def lacking(self, name: str) -> int:
+        """Count the rows for which nothing was announced of a field."""
+        return len(self) - len(self._filled.get(name, ()))
 
     def settle(self) -> None:
         """Make rows for what was announced with events that never came: the run is over."""

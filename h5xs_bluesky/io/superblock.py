@@ -17,6 +17,7 @@ _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SIZE = 48  # of a superblock with 8-byte offsets, checksum included
 _VERSION, _OFFSET_SIZE, _FLAGS = 8, 9, 11
 _END_OF_FILE = 28
+_WRITTEN_FOR_MANY = 0b101  # flags: open for writing, and for many readers (SWMR)
 _CHECKSUM = 44
 _MASK = 0xFFFFFFFF
 
@@ -56,6 +57,14 @@ def read_superblock(path: Path) -> Superblock:
         raise FileFormatError(f"{path}: expected the superblock's checksum, found another")
     (end_of_file,) = struct.unpack_from("<Q", block, _END_OF_FILE)
     return Superblock(block[_FLAGS], end_of_file, path.stat().st_size)
+
+
+def is_written_for_many(path: Path) -> bool:
+    """Tell whether a file's writer has it open in the mode for many readers (SWMR), or died so."""
+    try:
+        return read_superblock(path).flags & _WRITTEN_FOR_MANY == _WRITTEN_FOR_MANY
+    except FileFormatError:  # an older format, which has no such mode
+        return False
 
 
 def repair_superblock(path: Path) -> Superblock:

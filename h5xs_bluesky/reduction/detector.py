@@ -1,6 +1,6 @@
 """A detector as the reduction sees it: geometry, mask, scale."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.geometry import Geometry
+from h5xs_bluesky.reduction.orientation import SampleOrientation
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -37,6 +38,8 @@ class Detector:
         What a frame counts without beam. One that is not finite excludes its pixel.
     dark_variance : ndarray, shape (H, W), optional
         Its variance, in counts².
+    orientation
+        What azimuths are measured from, and how a surface lies in the beam.
 
     Raises
     ------
@@ -54,6 +57,7 @@ class Detector:
     flat: NDArray[np.float64] | None = None
     dark: NDArray[np.float64] | None = None
     dark_variance: NDArray[np.float64] | None = None
+    orientation: SampleOrientation = field(default_factory=SampleOrientation)
 
     CORRECTIONS: ClassVar = ("flat", "dark", "dark_variance")
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -98,8 +99,7 @@ class Geometry:
 
     def q_map(self) -> NDArray[np.float64]:
         """Give q = 4π sin(θ) / λ of each pixel's centre, (H, W), in Å⁻¹."""
-        per_nm = self._pyfai().center_array(self.shape, unit="q_nm^-1", scale=True)
-        return np.asarray(per_nm, dtype=float) * _PER_ANGSTROM_FROM_PER_NM
+        return self.positions().q_map()
 
     def q_half_width_map(self) -> NDArray[np.float64]:
         """Give the largest distance in q of a pixel's corner from its centre, (H, W), in Å⁻¹."""
@@ -120,23 +120,24 @@ class Geometry:
 
     def solid_angle_map(self) -> NDArray[np.float64]:
         """Give the solid angle of each pixel, (H, W), relative to one at the PONI."""
-        return np.asarray(self._pyfai().solidAngleArray(self.shape, absolute=False), dtype=float)
+        return self.positions().solid_angle_map()
 
     def polarization_map(self, factor: float) -> NDArray[np.float64]:
         """Give the polarisation correction of each pixel, (H, W); 1 in the direct beam.
 
-        P = ½ [1 + cos² 2θ − f cos 2χ (1 − cos² 2θ)], f = 1 for a horizontally polarised beam
-        (pyFAI, `Geometry.polarization`).
+        P = ½ [1 + cos² 2θ − f cos 2χ (1 − cos² 2θ)], f = 1 for a horizontally polarised beam.
 
         Raises
         ------
         ReductionError
             If the factor is not between −1 and 1.
         """
-        if not -1 <= factor <= 1:
-            raise ReductionError(f"expected a polarisation factor from −1 to 1, found {factor}")
-        correction = self._pyfai().polarization(self.shape, factor=factor, with_checksum=False)
-        return np.asarray(correction, dtype=float)
+        return self.positions().polarization_map(factor)
+
+    def positions(self) -> "PixelPositions":
+        """Compute where the pixels' centres lie; several maps may be made of it."""
+        along, up, aside = self._pyfai().position_array(self.shape, corners=False).T
+        return PixelPositions(geometry=self, along_m=along.T, up_m=up.T, aside_m=aside.T)
 
     @property
     def beam_distance_m(self) -> float:
@@ -173,3 +174,62 @@ class Geometry:
             detector=detector,
             wavelength=self.wavelength_m,
         )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PixelPositions:
+    """Where the pixels' centres lie, and what follows without any further angle.
+
+    It is what pyFAI computes from angles, in single precision where it is a correction; square
+    roots alone take a fifth of the time.
+
+    Parameters
+    ----------
+    geometry
+        Of the detector.
+    along_m, up_m, aside_m : ndarray, shape (H, W)
+        Distance from the sample along the beam, upwards, and to the side.
+    """
+
+    geometry: Geometry
+    along_m: NDArray[np.float64]
+    up_m: NDArray[np.float64]
+    aside_m: NDArray[np.float64]
+
+    @cached_property
+    def _off_beam_squared(self) -> NDArray[np.float64]:
+        return np.asarray(self.up_m**2 + self.aside_m**2)
+
+    @cached_property
+    def _distance_squared(self) -> NDArray[np.float64]:
+        return np.asarray(self._off_beam_squared + self.along_m**2)
+
+    def q_map(self) -> NDArray[np.float64]:
+        """Give q as `Geometry.q_map`: sin² θ = ρ² / [2 r (r + z)], ρ off the beam, z along it.
+
+        Behind the sample that is (r − z) / 2 r, for the same exactness.
+        """
+        distance = np.sqrt(self._distance_squared)
+        squared = self._off_beam_squared / (2 * distance * (distance + np.abs(self.along_m)))
+        behind = self.along_m < 0
+        if behind.any():
+            squared = np.where(behind, (distance - self.along_m) / (2 * distance), squared)
+        return np.asarray(4e-10 * np.pi / self.geometry.wavelength_m * np.sqrt(squared))
+
+    def solid_angle_map(self) -> NDArray[np.float64]:
+        """Give solid angles as `Geometry.solid_angle_map`: (L / r)³, L the distance of the PONI."""
+        squared = self.geometry.distance_m**2 / self._distance_squared
+        return np.asarray(squared * np.sqrt(squared))
+
+    def polarization_map(self, factor: float) -> NDArray[np.float64]:
+        """Give the correction as `Geometry.polarization_map`: ½ [1 + (z² − f (x² − y²)) / r²].
+
+        Raises
+        ------
+        ReductionError
+            If the factor is not between −1 and 1.
+        """
+        if not -1 <= factor <= 1:
+            raise ReductionError(f"expected a polarisation factor from −1 to 1, found {factor}")
+        field = self.along_m**2 - factor * (self.aside_m**2 - self.up_m**2)
+        return np.asarray(0.5 * (1 + field / self._distance_squared))

@@ -6,16 +6,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.accumulators import Accumulators
+from h5xs_bluesky.reduction.cells import Bins
 from h5xs_bluesky.reduction.dezinger import BinMedians, zingers
-from h5xs_bluesky.reduction.method import Method
+from h5xs_bluesky.reduction.method import ENGINES, Method
 from h5xs_bluesky.reduction.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.splitting import split_pixels
 
 logger = logging.getLogger(__name__)
 
-_MOST_COMPILED_BINS = 65535  # whose numbers are 16 bits wide
 _StaticSums = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -23,7 +24,7 @@ class Integrator(Protocol):
     """What turns frames of one detector into accumulators."""
 
     @property
-    def qgrid(self) -> QGrid:
+    def qgrid(self) -> Bins:
         """The bins."""
         ...
 
@@ -44,23 +45,35 @@ class Integrator(Protocol):
 
 
 def make_integrator(
-    pixels: Pixels, qgrid: QGrid, method: Method | None = None, *, compiled: bool = True
+    pixels: Pixels, qgrid: Bins, method: Method | None = None, *, engine: str = "compiled"
 ) -> Integrator:
-    """Make the fastest integrator that does what is asked for.
+    """Make an integrator that does what is asked for.
 
     Parameters
     ----------
     pixels, qgrid
-        What is integrated.
+        What is integrated. A `CellGrid` gives any bin to any pixel.
     method
         How; by default weighted, with Poisson errors.
-    compiled
-        Use the compiled loop, where the package was built with one. Its sums differ from numpy's
-        by rounding.
+    engine
+        ``"compiled"``: the loop of this package; where it was built without one, numpy's, which a
+        warning tells. ``"numpy"``: the reference. ``"pyfai"``: pyFAI's sparse matrices, in single
+        precision. They differ by rounding.
+
+    Raises
+    ------
+    ReductionError
+        If the engine is not known, or cannot do it.
     """
     method = Method() if method is None else method
-    common = pixels.half_width is None and pixels.dark is None and method == Method()
-    if compiled and len(qgrid) < _MOST_COMPILED_BINS:
+    if engine not in ENGINES:
+        raise ReductionError(f"expected an engine of {ENGINES}, found {engine!r}")
+    if engine == "pyfai":
+        from h5xs_bluesky.reduction.pyfai import PyFaiIntegrator
+
+        return PyFaiIntegrator(pixels, qgrid, method)
+    common = pixels.half_width is None and method == Method()
+    if engine == "compiled":
         try:
             from h5xs_bluesky.reduction.compiled import (
                 CompiledIntegrator,
@@ -75,7 +88,7 @@ def make_integrator(
             if common:
                 return CompiledIntegrator(pixels, qgrid)
             return CompiledSharedIntegrator(pixels, qgrid, method)
-    if common:
+    if common and pixels.dark is None:
         return BinnedIntegrator(pixels, qgrid)
     return SharedIntegrator(pixels, qgrid, method)
 
@@ -156,7 +169,7 @@ class BinnedIntegrator:
     would give.
     """
 
-    def __init__(self, pixels: Pixels, qgrid: QGrid) -> None:
+    def __init__(self, pixels: Pixels, qgrid: Bins) -> None:
         self.pixels = pixels
         self.qgrid = qgrid
         index = np.where(pixels.mask, -1, qgrid.bin_index(pixels.q)).ravel()
@@ -222,7 +235,7 @@ class SharedIntegrator:
     per pixel, zero for a pixel that is left out.
     """
 
-    def __init__(self, pixels: Pixels, qgrid: QGrid, method: Method | None = None) -> None:
+    def __init__(self, pixels: Pixels, qgrid: Bins, method: Method | None = None) -> None:
         from scipy.sparse import csr_matrix
 
         self.pixels = pixels

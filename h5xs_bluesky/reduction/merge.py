@@ -1,12 +1,16 @@
 """One curve from several detectors."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.accumulators import Accumulators
+from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
+
+_SAME_SCALE = 1e-6
 
 
 def merge_detectors(parts: Mapping[str, Accumulators]) -> Accumulators:
@@ -49,3 +53,35 @@ def default_scales(geometries: Sequence[Geometry]) -> list[float]:
     """
     first = geometries[0].solid_angle_at_poni()
     return [geometry.solid_angle_at_poni() / first for geometry in geometries]
+
+
+def moved_detectors(
+    detectors: Sequence[Detector], geometries: Mapping[str, Geometry]
+) -> tuple[Detector, ...]:
+    """Give detectors with new geometries, and scales that follow from them.
+
+    A scale that is what `default_scales` gives for the old geometries follows the new ones; any
+    other was fixed by somebody, and stays.
+
+    Parameters
+    ----------
+    geometries
+        By extension; a detector without one stays where it is.
+    """
+    moved = [geometries.get(detector.extension, detector.geometry) for detector in detectors]
+    old = default_scales([detector.geometry for detector in detectors])
+    return tuple(
+        replace(
+            detector,
+            geometry=geometry,
+            fix_scale=new if np.isclose(detector.fix_scale, was, rtol=_SAME_SCALE) else scale,
+        )
+        for detector, geometry, was, new, scale in zip(
+            detectors,
+            moved,
+            old,
+            default_scales(moved),
+            (detector.fix_scale for detector in detectors),
+            strict=True,
+        )
+    )

@@ -6,6 +6,7 @@ from h5xs_bluesky.errors import ReductionError
 
 ESTIMATORS = ("weighted", "unweighted")
 ERROR_MODELS = ("poisson", "azimuthal")
+ENGINES = ("compiled", "numpy", "pyfai")  # see `integrate.make_integrator`
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

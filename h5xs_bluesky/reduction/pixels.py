@@ -73,12 +73,12 @@ class Pixels:
         splitting
             ``"no"``, or ``"bbox"`` by bounding boxes.
         """
-        geometry = detector.geometry
+        geometry, positions = detector.geometry, detector.geometry.positions()
         normalization = np.full(geometry.shape, detector.fix_scale, dtype=float)
         if solid_angle:
-            normalization *= geometry.solid_angle_map()
+            normalization *= positions.solid_angle_map()
         if polarization is not None:
-            normalization *= geometry.polarization_map(polarization)
+            normalization *= positions.polarization_map(polarization)
         mask = detector.mask
         if detector.flat is not None:
             unusable = ~(np.isfinite(detector.flat) & (detector.flat > 0))
@@ -88,7 +88,7 @@ class Pixels:
             if array is not None:
                 mask = mask | ~np.isfinite(array)
         return cls(
-            q=geometry.q_map(),
+            q=positions.q_map(),
             normalization=normalization,
             mask=mask,
             saturation=detector.saturation,
@@ -127,17 +127,22 @@ class Pixels:
         frame : ndarray
             Of any shape.
         """
-        if self.any_value:
-            return None
-        bad = None
-        if frame.dtype.kind == "f":
-            bad = ~np.isfinite(frame) | (frame < 0)
-        elif frame.dtype.kind == "i":
-            bad = frame < 0
-        limit = self.saturation
-        if limit is None and frame.dtype.kind == "u":
-            limit = int(np.iinfo(frame.dtype).max) - 1
-        if limit is None:
-            return bad
-        high = frame >= limit
-        return high if bad is None else bad | high
+        return None if self.any_value else disqualified_values(frame, saturation=self.saturation)
+
+
+def disqualified_values(
+    frame: NDArray[Any], *, saturation: float | None
+) -> NDArray[np.bool_] | None:
+    """Tell which values are no counts; see `Pixels.disqualified`."""
+    bad = None
+    if frame.dtype.kind == "f":
+        bad = ~np.isfinite(frame) | (frame < 0)
+    elif frame.dtype.kind == "i":
+        bad = frame < 0
+    limit = saturation
+    if limit is None and frame.dtype.kind == "u":
+        limit = int(np.iinfo(frame.dtype).max) - 1
+    if limit is None:
+        return bad
+    high = frame >= limit
+    return high if bad is None else bad | high

@@ -80,11 +80,17 @@ class Py4xsGeometry:
                 "beam does not meet such a detector"
             )
 
+    @property
+    def rotation(self) -> NDArray[np.float64]:
+        """R (3, 3), from the axes of the flipped picture to those of the laboratory."""
+        orient, tilt, phi = np.radians([self.det_orient_deg, self.det_tilt_deg, self.det_phi_deg])
+        product: NDArray[np.float64] = _about_z(orient + phi) @ _about_y(tilt) @ _about_z(-orient)
+        return product
+
     def to_geometry(self) -> Geometry:
         """Give the geometry of the frames as they are stored."""
         frame = _Frame.of(self.flip, (self.image_height, self.image_width))
-        orient, tilt, phi = np.radians([self.det_orient_deg, self.det_tilt_deg, self.det_phi_deg])
-        rotation = _about_z(orient + phi) @ _about_y(tilt) @ _about_z(-orient)
+        rotation = self.rotation
         distance_px = self.ratio_dw * self.image_width
         poni_flipped = (
             self.bm_ctr_y - distance_px * rotation[2, 1],

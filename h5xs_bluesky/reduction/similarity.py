@@ -294,7 +294,8 @@ def _agreement(
         return 0, np.nan, np.nan
     (one, sigma_one), (other, sigma_other) = first[:, usable], second[:, usable]
     weight = 1 / (sigma_one**2 + sigma_other**2)
-    scale = np.sum(weight * one * other) / np.sum(weight * one**2)
+    size = np.sum(weight * one**2)
+    scale = np.sum(weight * one * other) / size if size > 0 else 1.0  # nothing scales to nothing
     factor = np.clip(scale, 1 - slack, 1 + slack)
     difference = other - factor * one
     longest = int(measure_longest(np.ascontiguousarray(difference)))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky.errors import ReductionError
-from h5xs_bluesky.reduction.qgrid import QGrid
+from h5xs_bluesky.reduction.cells import Bins, CellGrid
 
 SPLITTING = ("no", "bbox")
 
@@ -35,7 +35,7 @@ def split_pixels(
     half_width: NDArray[np.float64] | None,
     *,
     mask: NDArray[np.bool_],
-    qgrid: QGrid,
+    qgrid: Bins,
 ) -> PixelShares:
     """Share pixels out over bins.
 
@@ -59,12 +59,14 @@ def split_pixels(
     Raises
     ------
     ReductionError
-        If a half width is negative or not finite.
+        If a half width is negative or not finite, or what is to be shared out are cells.
     """
     if half_width is None:
         index = np.where(mask, -1, qgrid.bin_index(radial)).ravel()
         pixel = np.flatnonzero(index >= 0)
         return PixelShares(pixel=pixel, bin=index[pixel].astype(np.intp), share=np.ones(pixel.size))
+    if isinstance(qgrid, CellGrid):
+        raise ReductionError("expected pixels that are not split for a grid of cells, found boxes")
     if not (np.isfinite(half_width[~mask]) & (half_width[~mask] >= 0)).all():
         raise ReductionError("expected half widths of pixels of 0 or more, found others")
     edges = qgrid.edges

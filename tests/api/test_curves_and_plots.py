@@ -11,6 +11,8 @@ from matplotlib import colors, pyplot
 from small_beamline import SAXS, small_detector
 
 from h5xs_bluesky import Data1d, Data2d, h5xs
+from h5xs_bluesky.api.axes import prepare_axes
+from h5xs_bluesky.api.plotting import plot_frames
 from h5xs_bluesky.errors import ReductionError
 
 LARGE = st.floats(1e-9, 1e9)
@@ -108,4 +110,41 @@ def test_overlaps_and_subtraction_are_shown_on_request(experiment: Path) -> None
     assert sorted(labels) == ["average", "buffer, scaled", "subtracted"]
     with pytest.raises(ReductionError, match="'subtracted'"):
         dt.plot_d1s("buffer", show_subtracted=True)
+    pyplot.close("all")
+
+
+def test_samples_are_compared(experiment: Path) -> None:
+    dt = h5xs(experiment)
+    axes = dt.compare_d1s(show_subtracted=False)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["buffer", "lysozyme"]
+    assert dt.compare_d1s("lysozyme", ax=axes) is axes
+    with pytest.raises(ReductionError, match=r"'subtracted'.*buffer.*averaged"):
+        dt.compare_d1s(["buffer"])
+    with pytest.raises(ReductionError, match="'nothing': \\[\\]"):
+        dt.compare_d1s(["nothing"], show_subtracted=False)
+    pyplot.close("all")
+
+
+def test_legend_tells_the_p_values(experiment: Path) -> None:
+    dt = h5xs(experiment)
+    dt.average_d1s("lysozyme", filter_data=True)
+    labels = [text.get_text() for text in dt.plot_d1s("lysozyme").get_legend().get_texts()]
+    assert labels[0].startswith("7 of 8 frames kept, p ≥ 0.")
+    assert labels[1].startswith("rejected (cormap, p ≤ ")
+    assert labels[1].endswith("frame 7")
+    pyplot.close("all")
+
+
+@pytest.mark.parametrize("count", [1, 20, 600])
+def test_one_frame_and_hundreds_are_readable(count: int) -> None:
+    frames = [curve([4.0, 2.0, 1.0], label=str(number)) for number in range(count)]
+    reasons = ["" if number % 3 else "cormap" for number in range(count)]
+    reasons[0] = ""
+    axes = prepare_axes(None)
+    plot_frames(axes, frames, reasons=reasons, average=frames[0], offset=1.5)
+    low, high = axes.get_ylim()
+    assert high / low < 1e6
+    assert len(axes.child_axes) == (count == 600)  # a bar tells the frames
+    assert len(axes.get_legend().get_texts()) == (2 if count == 1 else 3)
+    axes.figure.canvas.draw()
     pyplot.close("all")

@@ -275,3 +275,15 @@ def test_files_of_a_read_only_object_stay_as_they_are(experiment: Path) -> None:
     dt.plot_d1s("lysozyme")
     dt.load_d1s()
     assert state() == before
+
+
+def test_curves_of_one_s_own_stay_until_the_sample_is_loaded_again(experiment: Path) -> None:
+    dt = h5xs(experiment)
+    dt.load_d1s()
+    own = dt.get_d1("lysozyme", "averaged")
+    dt.d1s["lysozyme"]["mine"] = own
+    dt.plot_d1s("lysozyme")
+    dt.average_d1s("lysozyme")
+    assert dt.get_d1("lysozyme", "mine") is own
+    dt.load_d1s("lysozyme")
+    assert "mine" not in dt.d1s["lysozyme"]

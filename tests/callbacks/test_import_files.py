@@ -21,7 +21,7 @@ from h5xs_bluesky import h5xs
 from h5xs_bluesky.callbacks import LiveReduction
 from h5xs_bluesky.callbacks.import_files import import_files
 from h5xs_bluesky.cli import app
-from h5xs_bluesky.errors import FileFormatError, RefusedError
+from h5xs_bluesky.errors import FileFormatError, FrameAbsentError, RefusedError
 
 COUNT = 5
 
@@ -253,6 +253,83 @@ def test_files_that_cannot_be_imported(
 ) -> None:
     with pytest.raises(error, match=word):
         import_files(write(tmp_path), tmp_path / "experiment", small_beamline(), sample="x")
+    assert not (tmp_path / "experiment").exists()
+
+
+def cut(path: Path, share: float = 0.6) -> None:
+    with path.open("r+b") as file:
+        file.truncate(int(path.stat().st_size * share))
+
+
+def cut_picture(kind: Callable[..., Any], suffix: str) -> Callable[[Path], list[Path]]:
+    def write(folder: Path) -> list[Path]:
+        paths = pictures(kind, suffix)(folder)
+        cut(paths[3])
+        return paths
+
+    return write
+
+
+def cut_eiger_part(folder: Path) -> list[Path]:
+    paths = eiger(folder)
+    part = folder / "x_data_000002.h5"
+    part.unlink()
+    with h5py.File(part, "w", libver=("v110", "v110")) as file:
+        file.create_dataset(
+            "entry/data/data", data=frames_of()[2:4].astype("u4"), chunks=(1, 64, 48)
+        )
+    cut(part)
+    return paths
+
+
+def view_with_a_source_missing(folder: Path) -> list[Path]:
+    layout = h5py.VirtualLayout((COUNT, 64, 48), "i4")
+    with h5py.File(folder / "part.h5", "w") as file:
+        file["d"] = frames_of()[:3]
+    layout[:3] = h5py.VirtualSource("part.h5", "d", (3, 64, 48))
+    layout[3:] = h5py.VirtualSource("gone.h5", "d", (2, 64, 48))
+    with h5py.File(folder / "view.h5", "w", libver="latest") as file:
+        file.create_virtual_dataset("entry/data/data", layout)
+    return [folder / "view.h5"]
+
+
+def no_rows_and_columns(folder: Path) -> list[Path]:
+    paths = pictures(TifImage, ".tif")(folder)
+    from PIL import Image
+
+    Image.fromarray(np.zeros((64, 48, 3), "u1")).save(paths[3])
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("write", "frames", "error", "word"),
+    [
+        (cut_picture(TifImage, ".tif"), 3, FileFormatError, "frame_003.tif"),
+        (cut_picture(CbfImage, ".cbf"), 0, FileFormatError, "frame_003.cbf"),
+        (cut_picture(EdfImage, ".edf"), 3, FileFormatError, "Data stream is incomplete"),
+        (no_rows_and_columns, 3, FileFormatError, "expected frame 0 to be numbers in rows"),
+        (cut_eiger_part, 3, FrameAbsentError, "it was cut short"),
+        (view_with_a_source_missing, 3, FrameAbsentError, "found no .*gone.h5"),
+    ],
+)
+def test_frames_that_cannot_be_read_end_the_import(
+    tmp_path: Path,
+    write: Callable[[Path], list[Path]],
+    frames: int,
+    error: type[Exception],
+    word: str,
+) -> None:
+    """What was imported before is whole; a file that cannot even be opened is told beforehand."""
+    with pytest.raises(error, match=word):
+        import_files(
+            write(tmp_path), tmp_path / "experiment", small_beamline(monitors=None), sample="x"
+        )
+    if not frames:
+        assert not (tmp_path / "experiment").exists()
+        return
+    with h5py.File(tmp_path / "experiment" / "experiment.h5", "r") as file:
+        assert json.loads(file["x"].attrs["stop"])["exit_status"] == "fail"
+        assert np.array_equal(file[f"x/primary/data/{SAXS}"][()], frames_of()[:frames])
 
 
 def test_command_line(tmp_path: Path, h5xs_data: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,10 @@ from small_beamline import (
     small_frames,
 )
 
+from h5xs_bluesky import h5xs
 from h5xs_bluesky.callbacks import live_reduction
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
+from h5xs_bluesky.callbacks.room import Room
 from h5xs_bluesky.config import Monitors, Output
 from h5xs_bluesky.errors import FramesNotSavedError
 from h5xs_bluesky.io.journal import FrameReference, read_journal
@@ -424,7 +427,7 @@ def test_full_memory_pauses_the_plan_where_the_configuration_says_so(
 
 
 def test_frames_are_read_back_from_disk_when_memory_is_short(tmp_path: Path) -> None:
-    """With half of the memory taken, the reducer gets no frames in memory, and the same bits."""
+    """With a quarter of it taken, the reducer gets no frames in memory, and the same bits."""
     roomy = play(run_documents(small_frames(8)), tmp_path / "roomy")
     live = LiveReduction(small_beamline(), tmp_path / "tight")
     live._room.enter_anyway(live._room._most)  # as if other frames filled it
@@ -440,6 +443,74 @@ def test_frames_are_read_back_from_disk_when_memory_is_short(tmp_path: Path) -> 
         for name in ("_SAXS", "_WAXS", "merged", "averaged"):
             curves = [file[f"water/processed/{name}"][()] for file in (first, second)]
             assert np.array_equal(*curves, equal_nan=True)
+
+
+def test_flooded_reduction_falls_behind_says_so_and_catches_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scan is not held, no frame is dropped, and the curves are those of a slow scan."""
+    from h5xs_bluesky.reduction.compiled import CompiledIntegrator
+
+    frames = small_frames(60)
+    calm = play(run_documents(frames), tmp_path / "calm")
+    integrate = CompiledIntegrator.integrate
+
+    def slowly(self: CompiledIntegrator, frame: Any) -> Any:
+        time.sleep(0.02)
+        return integrate(self, frame)
+
+    monkeypatch.setattr(CompiledIntegrator, "integrate", slowly)
+    # 1.5 MB of frames, so that those that wait leave memory and are read back
+    live = LiveReduction(small_beamline(output=Output(max_pending_mb=1)), tmp_path / "flood")
+    *documents, stop = run_documents(frames)
+
+    def unwritten() -> int:
+        status = live.status()
+        return int(status["queue"] - status["behind"])
+
+    for name, doc in documents:  # as fast as they are written
+        live(name, doc)
+        wait_until(lambda: unwritten() < 10)
+    live(*stop)
+    wait_until(lambda: live.status()["acknowledged"] == 120)
+    before = live.status()
+    assert before["behind"] > 30, "two threads reduce a hundred frames per second"
+    assert before["behind"] >= 120 - before["reduced"] - 4
+    wait_until(lambda: read_status(tmp_path / "flood")["behind"] > 0)
+    assert live.wait(30)
+    after = live.status()
+    live.close()
+    assert (after["reduced"], after["failed"], after["lost"]) == (120, 0, 0)
+    assert (after["behind"], after["queue"]) == (0, 0)
+    assert after["runs"][0]["warnings"] == calm["runs"][0]["warnings"], "the scan was not held"
+    with opened(tmp_path / "calm") as first, opened(tmp_path / "flood") as second:
+        for name in ("_SAXS", "_WAXS", "merged", "averaged"):
+            curves = [file[f"water/processed/{name}"][()] for file in (first, second)]
+            assert np.array_equal(*curves, equal_nan=True)
+
+
+def wait_until(true: Callable[[], bool], *, timeout_s: float = 20.0) -> None:
+    end = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    path = folder / "water" / "status.json"
+    return dict(json.loads(path.read_text())) if path.exists() else {"behind": 0}
+
+
+def test_reducer_gives_way_while_memory_is_short_and_goes_on_all_the_same() -> None:
+    room = Room(100)
+    room.enter_anyway(80)
+    began = time.monotonic()
+    room.wait_calm(0.2)
+    assert time.monotonic() - began >= 0.2, "held for its time, not for ever"
+    threading.Timer(0.1, room.leave, [10]).start()
+    began = time.monotonic()
+    room.wait_calm(20.0)
+    assert time.monotonic() - began < 10
 
 
 def test_status_file_tells_the_same_as_the_status(tmp_path: Path) -> None:
@@ -565,3 +636,50 @@ def test_document_that_makes_no_sense_does_not_reach_the_scan(
     assert live.wait(30)
     live.close()
     assert "left alone" in caplog.text
+
+
+@pytest.mark.parametrize("dtype", ["number", "integer", "string", "array"])
+def test_frames_are_readable_whatever_their_descriptor_calls_them(
+    tmp_path: Path, dtype: str
+) -> None:
+    frames = small_frames(3)
+    documents = run_documents(frames)
+    for name, doc in documents:
+        if name == "descriptor":
+            doc["data_keys"][SAXS] = {"source": "x", "dtype": dtype, "shape": []}
+    status = play(documents, tmp_path)
+    assert (status["acknowledged"], status["reduced"], status["last_error"]) == (6, 6, "")
+    with opened(tmp_path) as file:
+        found = file[f"water/primary/data/{SAXS}"][()]
+        assert np.array_equal(found, [frame[SAXS] for frame in frames])
+        assert file["water/primary/data/em1"].shape == (3,)
+    dt = h5xs(tmp_path / "experiment.h5", read_only=True)
+    assert np.array_equal(dt.get_d2("water", frn=2)["_SAXS"].data, frames[2][SAXS])
+
+
+def test_second_kind_of_frames_does_not_take_the_name_of_another_field(tmp_path: Path) -> None:
+    first, second = small_frames(2)
+    documents = run_documents([{**first, f"{SAXS}_2": 5.0}, {**second, f"{SAXS}_2": 6.0}])
+    events = [doc for name, doc in documents if name == "event"]
+    events[1]["data"][SAXS] = second[SAXS].astype(np.int64)
+    assert play(documents, tmp_path)["acknowledged"] == 4
+    with opened(tmp_path) as file:
+        data = file["water/primary/data"]
+        assert data[f"{SAXS}_2"][()].tolist() == [5.0, 6.0]
+        assert np.array_equal(data[f"{SAXS}_3"][0], second[SAXS])
+
+
+def test_run_file_that_cannot_be_replaced_is_told(tmp_path: Path) -> None:
+    live = LiveReduction(small_beamline(), tmp_path)
+    *documents, stop = run_documents(small_frames(2))
+    send(live, documents)
+    assert live.wait(10)
+    run_file = tmp_path / "water/run.h5"
+    run_file.unlink()
+    run_file.mkdir()
+    send(live, [stop])
+    assert live.wait(10)
+    (run,) = live.status()["runs"]
+    live.close()
+    assert any("run.h5 could not be replaced" in error for error in run["errors"])
+    assert run["acknowledged"] == 4

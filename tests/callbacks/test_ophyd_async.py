@@ -1,5 +1,7 @@
 """Detectors of ophyd-async, which write real files, in a real RunEngine."""
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,14 @@ from bluesky import plans as bp
 from bluesky import preprocessors as bpp
 from ophyd_async.core import TriggerInfo, init_devices, soft_signal_rw
 from ophyd_async.sim import SimBlobDetector, SimMotor
-from small_beamline import small_beamline
+from small_beamline import run_documents, small_beamline, small_frames
 
 from h5xs_bluesky import Detector, h5xs
 from h5xs_bluesky.callbacks import LiveReduction, SamplePathProvider
+from h5xs_bluesky.callbacks.raw_writer import RawWriter
 from h5xs_bluesky.config import Output
 from h5xs_bluesky.errors import ConfigurationError
+from h5xs_bluesky.io.run_files import RunFolder
 from h5xs_bluesky.reduction.geometry import Geometry
 
 SHAPE = (240, 320)
@@ -209,4 +213,62 @@ def test_path_provider_needs_a_run_where_its_folder_depends_on_it(tmp_path: Path
     live = LiveReduction(small_beamline(output=output))
     with pytest.raises(ConfigurationError, match="Prepare detectors after open_run"):
         SamplePathProvider(live)("saxs")
+    live.close()
+
+
+def test_folder_of_a_sample_does_not_wait_for_the_frames_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The RunEngine asks for it in the thread of the scan."""
+    release = threading.Event()
+    real = RawWriter.write_event
+
+    def held(self: RawWriter, doc: Any) -> Any:
+        release.wait(20)
+        return real(self, doc)
+
+    monkeypatch.setattr(RawWriter, "write_event", held)
+    live = LiveReduction(small_beamline(), tmp_path)
+    provider = SamplePathProvider(live)
+    try:
+        for name, doc in run_documents(small_frames(2), sample_name="one"):
+            live(name, doc)
+        *second, stop = run_documents(small_frames(1), sample_name="two")
+        for name, doc in second:
+            live(name, doc)
+        began = time.monotonic()
+        assert provider("saxs").directory_path == tmp_path.resolve() / "two" / "detectors"
+        assert time.monotonic() - began < 2
+    finally:
+        release.set()
+    live(*stop)
+    assert live.wait(20)
+    assert [run["reduced"] for run in live.status()["runs"]] == [4, 2]
+    live.close()
+
+
+def test_folder_that_does_not_come_in_time_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    real = RunFolder.claim
+
+    def held(*args: Any, **kwargs: Any) -> RunFolder:
+        release.wait(20)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(RunFolder, "claim", held)
+    live = LiveReduction(small_beamline(), tmp_path)
+    documents = run_documents(small_frames(1))
+    live(*documents[0])
+    try:
+        info = SamplePathProvider(live, timeout_s=0.1)("saxs")
+    finally:
+        release.set()
+    assert info.directory_path == tmp_path.resolve() / "detectors"
+    for name, doc in documents[1:]:
+        live(name, doc)
+    assert live.wait(20)
+    (run,) = live.status()["runs"]
+    assert any("writes elsewhere" in warning for warning in run["warnings"])
     live.close()

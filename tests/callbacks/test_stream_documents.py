@@ -22,6 +22,9 @@ from small_streams import FRAMES, Documents, Ioc, StreamedRun, file_of
 from h5xs_bluesky import h5xs
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
 from h5xs_bluesky.config import Output, Roots
+from h5xs_bluesky.errors import FrameAbsentError
+from h5xs_bluesky.io.frames import read_frame
+from h5xs_bluesky.io.journal import read_journal
 from h5xs_bluesky.io.repair import repair_experiment
 
 KEYS = {SAXS: (1, *SHAPES[SAXS]), WAXS: (1, *SHAPES[WAXS])}
@@ -291,6 +294,62 @@ def view_of_what_is_not_there(path: Path, announce: Callable[[], None]) -> None:
     announce()
 
 
+def cut_short_behind_a_link(path: Path, announce: Callable[[], None]) -> None:
+    cut_short(path.parent / "data.h5", lambda: None)
+    with h5py.File(path, "w", libver="latest") as file:
+        file[FRAMES] = h5py.ExternalLink("data.h5", FRAMES)
+    announce()
+
+
+def cut_short_behind_a_view(path: Path, announce: Callable[[], None]) -> None:
+    cut_short(path.parent / "data.h5", lambda: None)
+    layout = h5py.VirtualLayout((3, *SHAPES[SAXS]), "i4")
+    layout[:] = h5py.VirtualSource("data.h5", FRAMES, (3, *SHAPES[SAXS]))
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_virtual_dataset(FRAMES, layout)
+    announce()
+
+
+def view_of_a_file_that_comes_late(path: Path, announce: Callable[[], None]) -> None:
+    layout = h5py.VirtualLayout((3, *SHAPES[SAXS]), "i4")
+    layout[:2] = h5py.VirtualSource("1.h5", FRAMES, (2, *SHAPES[SAXS]))
+    layout[2:] = h5py.VirtualSource("2.h5", FRAMES, (1, *SHAPES[SAXS]))
+    file_of(path.parent / "1.h5", stack(3)[:2])
+    with h5py.File(path, "w", libver="latest") as file:
+        file.create_virtual_dataset(FRAMES, layout)
+    announce()
+    time.sleep(0.7)
+    file_of(path.parent / "2.h5", stack(3)[2:])
+
+
+def set_aside(path: Path) -> tuple[h5py.File, h5py.Dataset]:
+    """Make a file whose dataset is long enough from the start, and empty."""
+    path.parent.mkdir(parents=True)
+    file = h5py.File(path, "w", libver="latest")
+    data = file.create_dataset(
+        FRAMES, (3, *SHAPES[SAXS]), "i4", maxshape=(None, *SHAPES[SAXS]), chunks=(1, *SHAPES[SAXS])
+    )
+    file.swmr_mode = True
+    return file, data
+
+
+def is_filled_late(path: Path, announce: Callable[[], None]) -> None:
+    file, data = set_aside(path)
+    announce()
+    for number, frame in enumerate(stack(3)):
+        time.sleep(0.3)
+        data[number] = frame
+        file.flush()
+    file.close()
+
+
+def is_never_filled(path: Path, announce: Callable[[], None]) -> None:
+    file, data = set_aside(path)
+    data[0] = stack(1)[0]
+    file.close()
+    announce()
+
+
 def holds_no_numbers(path: Path, announce: Callable[[], None]) -> None:
     path.parent.mkdir(parents=True)
     with h5py.File(path, "w") as file:
@@ -318,7 +377,12 @@ def has_another_dataset(path: Path, announce: Callable[[], None]) -> None:
         (vanishes, 1, "expected a file, found none"),
         (links_elsewhere, 0, "found a link to"),
         (is_stored_elsewhere, 0, "found a link to '/etc/services'"),
+        (cut_short_behind_a_link, 1, "cut short"),
+        (cut_short_behind_a_view, 1, "cut short"),
         (view_of_what_is_not_there, 0, "expected its sources, found no"),
+        (view_of_a_file_that_comes_late, 3, ""),
+        (is_filled_late, 3, ""),
+        (is_never_filled, 1, "it is not written yet"),
         (holds_no_numbers, 0, "expected an array of numbers"),
         (has_another_dataset, 0, "expected a dataset"),
     ],
@@ -351,6 +415,10 @@ def test_file_that_is_not_as_it_should_be(
         assert len(curves) == 3
         assert np.isfinite(curves[:, 0]).any()
         if acknowledged:
+            raw = file[f"water/primary/data/{SAXS}"]
+            assert np.array_equal(
+                [read_frame(raw, n) for n in range(acknowledged)], stack(3)[:acknowledged]
+            )
             there = np.isfinite(file["water/processed/_SAXS"][:, 0]).any(axis=1)
             assert there.tolist() == [True] * acknowledged + [False] * (3 - acknowledged)
 
@@ -406,6 +474,76 @@ def test_descriptors_may_come_late(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "experiment/experiment.h5", "r", swmr=True) as file:
         assert len(file["water/processed/_SAXS"]) == 4
         assert file["water/em1_monitor/data/em1"][()].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("order", "why"),
+    [
+        (["start", "resource", "datum", "descriptor"], "the descriptor last"),
+        (["start", "descriptor", "datum", "resource"], "the resource last"),
+        (["start", "datum", "resource", "descriptor"], "the datum first"),
+        (["start", "datum", "descriptor", "resource"], "the datum first, the resource last"),
+    ],
+)
+def test_announcement_waits_for_what_it_refers_to(
+    tmp_path: Path, order: list[str], why: str
+) -> None:
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    start, descriptor = run.begin()
+    path = file_of(tmp_path / "experiment" / "ioc.h5", stack(4))
+    resource = run.resource(SAXS, path)
+    early = {
+        "start": [start],
+        "descriptor": [descriptor],
+        "resource": resource,
+        "datum": [*run.datum(SAXS, 0, 1), *run.datum(SAXS, 1, 3)],
+    }
+    send(live, *(early[name] for name in order), run.datum(SAXS, 3, 4), run.end())
+    status = finished(live)
+    assert (status["received"], status["reduced"], status["errors"]) == (4, 4, []), why
+    assert np.array_equal(patterns_of(tmp_path, 4), stack(4))
+    assert_offline_is_as_live(tmp_path, 4)
+
+
+def test_announcement_that_refers_to_nothing_is_told_and_left_out(tmp_path: Path) -> None:
+    """Live, and when the run is repaired; it stays in the journal."""
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    path = file_of(tmp_path / "experiment" / "ioc.h5", stack(3))
+    send(live, run.begin(), run.resource(SAXS, path), run.datum(SAXS, 0, 1))
+    ((name, odd),) = run.datum(SAXS, 1, 2)
+    send(live, [(name, {**odd, "stream_resource": "unknown"})], run.datum(SAXS, 2, 3), run.end())
+    status = finished(live)
+    assert status["errors"] == ["stream_datum: expected its stream_resource 'unknown', found none"]
+    assert (status["acknowledged"], status["reduced"]) == (2, 2)
+    sample = tmp_path / "experiment/water"
+    names = [name for name, _ in read_journal(sample / "documents.msgpack")]
+    assert names.count("stream_datum") == 3
+    (sample / "run.h5").unlink()
+    (repaired,) = repair_experiment(tmp_path / "experiment")
+    assert (repaired.problem, repaired.frames) == ("", {SAXS: 3})
+    assert repaired.left_out == tuple(status["errors"])
+
+
+@pytest.mark.parametrize("empty_at", [0, 2, 3])
+def test_stream_datum_without_events_promises_nothing(tmp_path: Path, empty_at: int) -> None:
+    """Before, between and after the others; a detector that was asked too early sends it."""
+    live = live_at(tmp_path, wait_s=20.0)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    path = file_of(tmp_path / "experiment" / "ioc.h5", stack(3))
+    send(live, run.begin(), run.resource(SAXS, path))
+    for number in range(3):
+        if number == empty_at:
+            send(live, run.datum(SAXS, number, number))
+        send(live, run.datum(SAXS, number, number + 1))
+    if empty_at == 3:
+        send(live, run.datum(SAXS, 3, 3))
+    began = time.monotonic()
+    send(live, run.end())
+    status = finished(live)
+    assert (status["reduced"], status["missing"], status["errors"]) == (3, 0, [])
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(
@@ -667,3 +805,283 @@ def test_rows_that_a_link_skips_have_no_position(tmp_path: Path) -> None:
     assert np.array_equal(dt.get_d2("water", frn=1)["_SAXS"].data, stack(6)[5])
     dt.load_data(update_only=False)
     assert len(dt.d1s["water"]["merged"]) == 2
+
+
+def patterns_of(folder: Path, count: int) -> list[NDArray[Any]]:
+    dt = h5xs(folder / "experiment/experiment.h5", read_only=True)
+    return [dt.get_d2("water", frn=number)["_SAXS"].data for number in range(count)]
+
+
+def assert_offline_is_as_live(folder: Path, count: int) -> None:
+    dt = h5xs(folder / "experiment/experiment.h5", read_only=True)
+    dt.load_d1s("water")
+    live_curves = [curve.data.copy() for curve in dt.d1s["water"]["_SAXS"]]
+    assert np.isfinite(live_curves).any(axis=1).all()
+    dt.load_data(update_only=False)
+    assert np.array_equal(
+        live_curves, [curve.data for curve in dt.d1s["water"]["_SAXS"]], equal_nan=True
+    )
+    assert len(live_curves) == count
+
+
+@pytest.mark.parametrize(
+    ("steps", "frames", "files", "why"),
+    [
+        ([(2, 4, 1), (0, 2, 3)], [2, 3, 0, 1], 1, "backwards in the file"),
+        ([(0, 2, 1), (0, 2, 3)], [0, 1, 0, 1], 2, "frames that belong to two rows each"),
+        ([(1, 2, 1), (0, 3, 2), (2, 4, 5)], [1, 0, 1, 2, 2, 3], 3, "and some of them again"),
+    ],
+)
+def test_announcements_may_go_anywhere_in_a_file(
+    tmp_path: Path, steps: list[tuple[int, int, int]], frames: list[int], files: int, why: str
+) -> None:
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    path = file_of(tmp_path / "experiment" / "ioc.h5", stack(4))
+    send(live, run.begin(), run.resource(SAXS, path))
+    for first, stop, seq_num in steps:
+        send(live, run.datum(SAXS, first, stop, seq_num=seq_num))
+    send(live, run.end())
+    status = finished(live)
+    assert (status["acknowledged"], status["reduced"]) == (len(frames),) * 2
+    assert np.array_equal(patterns_of(tmp_path, len(frames)), stack(4)[frames]), why
+    assert len(list((tmp_path / "experiment/water").glob("primary.*.h5"))) == files
+    assert_offline_is_as_live(tmp_path, len(frames))
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def cut_in_half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("view", [True, False])
+@pytest.mark.parametrize(
+    ("damage", "left", "why"),
+    [(cut_in_half, 1, "it was cut short"), (remove, 0, "expected its sources, found no")],
+)
+def test_frames_that_vanish_later_are_told_and_good_curves_stay(
+    tmp_path: Path,
+    view: bool,
+    damage: Callable[[Path], None],
+    left: int,
+    why: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder = tmp_path / "experiment"
+    source = file_of(folder / "d.h5", stack(3))
+    target = source
+    if view:
+        target = folder / "master.h5"
+        layout = h5py.VirtualLayout((3, *SHAPES[SAXS]), "i4")
+        layout[:] = h5py.VirtualSource("d.h5", FRAMES, (3, *SHAPES[SAXS]))
+        with h5py.File(target, "w", libver="latest") as file:
+            file.create_virtual_dataset(FRAMES, layout)
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    send(live, run.begin(), run.resource(SAXS, target), run.datum(SAXS, 0, 3), run.end())
+    assert finished(live)["reduced"] == 3
+    with h5py.File(folder / "experiment.h5", "r") as file:
+        before = file["water/processed/_SAXS"][()]
+    kept = source.read_bytes()
+    damage(source)
+    dt = h5xs(folder / "experiment.h5")
+    for number in range(left):
+        assert np.array_equal(dt.get_d2("water", frn=number)["_SAXS"].data, stack(3)[number])
+    for number in range(left, 3):
+        with pytest.raises((FrameAbsentError, IndexError), match=f"{why}|found none"):
+            dt.get_d2("water", frn=number)
+    dt.load_data()
+    if view or left:
+        there = [np.isfinite(curve.data).any() for curve in dt.d1s["water"]["_SAXS"]]
+        assert there == [True] * left + [False] * (3 - left)
+        assert f"{3 - left} frames that its file has reduced were not found" in caplog.text
+    with h5py.File(folder / "experiment.h5", "r") as file:
+        assert np.array_equal(file["water/processed/_SAXS"][()], before, equal_nan=True)
+    source.write_bytes(kept)
+    dt.load_data()
+    assert all(np.isfinite(curve.data).any() for curve in dt.d1s["water"]["_SAXS"])
+
+
+def test_our_reading_does_not_lock_a_detector_out(tmp_path: Path) -> None:
+    """A file that is not written in the mode for many readers may be opened again by its writer."""
+    path = tmp_path / "experiment" / "ioc.h5"
+    path.parent.mkdir()
+    with h5py.File(path, "w") as file:
+        file.create_dataset(FRAMES, data=stack(3), maxshape=(None, *SHAPES[SAXS]), chunks=True)
+    live = live_at(tmp_path)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    send(live, run.begin(), run.resource(SAXS, path), run.datum(SAXS, 0, 3))
+    assert live.wait(10)
+    with h5py.File(path, "r+") as file:  # it would say: unable to lock file
+        data = file[FRAMES]
+        data.resize(4, axis=0)
+        data[3] = stack(1)[0]
+    send(live, run.datum(SAXS, 3, 4), run.end())
+    assert finished(live)["reduced"] == 4
+
+
+def documents_with_datums(
+    path: Path, datums: list[str], *, datum_first: bool = True, told: tuple[str, ...] = ("a",)
+) -> Documents:
+    """Events that name datums, of which those told of come; datum "a" is point 0, and so on."""
+    run = event_model.compose_run(metadata={"sample_name": "water", "scan_id": 7})
+    key = {"source": "x", "dtype": "array", "shape": [1, 64, 48], "external": "FILESTORE:"}
+    stream = run.compose_descriptor(name="primary", data_keys={SAXS: key})
+    resource = run.compose_resource(
+        spec="AD_HDF5",
+        root=str(path.parent),
+        resource_path=path.name,
+        resource_kwargs={"frame_per_point": 1},
+    )
+    coming: Documents = []
+    for name in told:
+        datum = resource.compose_datum(datum_kwargs={"point_number": ord(name) - ord("a")})
+        coming.append(("datum", {**datum, "datum_id": name}))
+    events: Documents = [
+        (
+            "event",
+            dict(
+                stream.compose_event(
+                    data={SAXS: name}, timestamps={SAXS: 1.0}, filled={SAXS: False}, validate=False
+                )
+            ),
+        )
+        for name in datums
+    ]
+    return [
+        ("start", dict(run.start_doc)),
+        ("descriptor", dict(stream.descriptor_doc)),
+        ("resource", dict(resource.resource_doc)),
+        *((*coming, *events) if datum_first else (*events, *coming)),
+        ("stop", dict(run.compose_stop())),
+    ]
+
+
+@pytest.mark.parametrize("datum_first", [True, False])
+@pytest.mark.parametrize(
+    ("datums", "found", "why"),
+    [
+        (["a", "a", "a"], 3, "one datum for three events"),
+        (["a", "x", "y"], 1, "datums that never come"),
+        (["b", "a"], 2, "backwards"),
+    ],
+)
+def test_every_event_has_its_datum_or_is_told(
+    tmp_path: Path, datum_first: bool, datums: list[str], found: int, why: str
+) -> None:
+    path = file_of(tmp_path / "experiment" / "ad.h5", stack(2))
+    live = live_at(tmp_path)
+    told = ("a", "b") if "b" in datums else ("a",)
+    send(live, documents_with_datums(path, datums, datum_first=datum_first, told=told))
+    status = finished(live)
+    missing = len(datums) - found
+    assert (status["received"], status["acknowledged"]) == (len(datums), found), why
+    assert (status["reduced"], status["missing"], status["queue"]) == (found, missing, 0)
+    assert bool(status["errors"]) == bool(missing)
+    if not missing:
+        points = [ord(name) - ord("a") for name in datums]
+        assert np.array_equal(patterns_of(tmp_path, found), stack(2)[points])
+        assert_offline_is_as_live(tmp_path, found)
+
+
+def test_detector_that_stays_silent_does_not_hold_the_curves_of_others(tmp_path: Path) -> None:
+    """It is told, and waited for again once it speaks."""
+    live = live_at(tmp_path, wait_s=1.0)
+    run = StreamedRun({WAXS: KEYS[WAXS]}, values=(SAXS, *MONITORS))
+    waxs = file_of(tmp_path / "experiment" / "waxs.h5", stack(6, WAXS))
+    send(live, run.begin(), run.resource(WAXS, waxs))
+    for number in range(3):
+        send(live, run.event(number + 1, **{SAXS: stack(6)[number], **MONITORS}))
+    assert live.wait(10)
+    status = live.status()["runs"][0]
+    assert status["reduced"] == 3
+    assert any("heard nothing of it for 1 s" in warning for warning in status["warnings"])
+    for number in range(3, 6):
+        send(live, run.datum(WAXS, number, number + 1))
+        send(live, run.event(number + 1, **{SAXS: stack(6)[number], **MONITORS}))
+    send(live, run.end())
+    status = finished(live)
+    assert (status["received"], status["acknowledged"], status["missing"]) == (12, 9, 3)
+    assert status["errors"] == [
+        f"{WAXS}: expected to be told where that of every event is, heard nothing of 3 events"
+    ]
+    with h5py.File(tmp_path / "experiment/experiment.h5", "r", swmr=True) as file:
+        assert len(file["water/processed/_SAXS"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("indices", "seq_nums", "found", "word"),
+    [
+        ((0, 3), (1, 2), 1, "found 3 indices and 1 numbers"),
+        ((0, 1), (1, 4), 1, "found 1 indices and 3 numbers"),
+        ((-2, 1), (1, 4), 0, "expected indices from 0 on, found -2"),
+    ],
+)
+def test_announcement_that_does_not_add_up_is_told(
+    tmp_path: Path, indices: tuple[int, int], seq_nums: tuple[int, int], found: int, word: str
+) -> None:
+    live = live_at(tmp_path, wait_s=2.0)
+    run = StreamedRun({SAXS: KEYS[SAXS]})
+    path = file_of(tmp_path / "experiment" / "ioc.h5", stack(3))
+    resource = run.resource(SAXS, path)
+    ((name, doc),) = run.datum(SAXS, 0, 3)
+    for key, (first, stop) in (("indices", indices), ("seq_nums", seq_nums)):
+        doc[key] = {"start": first, "stop": stop}
+    send(live, run.begin(), resource, [(name, doc)], run.end())
+    status = finished(live)
+    assert status["acknowledged"] == found
+    assert any(word in error for error in status["errors"])
+
+
+def test_scan_is_not_held_by_copies_of_frames_whose_events_are_to_come(tmp_path: Path) -> None:
+    """They may take half of the room; frames in the events have the other half."""
+    ram = tmp_path / "ram"
+    output = Output(max_wait_s=30.0, max_pending_mb=1, max_block_s=0.5)
+    beamline = small_beamline(monitors=None, output=output, roots=Roots(allowed=(ram,)))
+    live = LiveReduction(beamline, tmp_path / "experiment")
+    count = 150
+    run = StreamedRun({SAXS: KEYS[SAXS]}, values=(WAXS,))
+    path = file_of(ram / "saxs.h5", stack(count))
+    send(live, run.begin(), run.resource(SAXS, path), run.datum(SAXS, 0, count))
+    time.sleep(0.5)  # the room is as full as it gets
+    for number, frame in enumerate(stack(count, WAXS)):
+        send(live, run.event(number + 1, **{WAXS: frame}))  # it would raise
+    send(live, run.end())
+    status = finished(live)
+    assert (status["acknowledged"], status["reduced"], status["lost"]) == (2 * count,) * 2 + (0,)
+
+
+def test_run_with_a_file_for_every_event_keeps_few_of_them_open(tmp_path: Path) -> None:
+    script = """
+        import resource, sys
+        from pathlib import Path
+        from small_streams import StreamedRun, file_of
+        from test_stream_documents import KEYS, SAXS, finished, live_at, send, stack
+        folder, count = Path(sys.argv[1]), 150
+        for number in range(count):
+            file_of(folder / "experiment" / f"{number}.h5", stack(1, seed=number))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160))
+        live = live_at(folder)
+        run = StreamedRun({SAXS: KEYS[SAXS]})
+        send(live, run.begin())
+        for number in range(count):
+            send(live, run.resource(SAXS, folder / "experiment" / f"{number}.h5"))
+            send(live, run.datum(SAXS, 0, 1, seq_num=number + 1))
+        send(live, run.end())
+        status = finished(live)
+        print(status["acknowledged"], status["reduced"], status["errors"])
+    """
+    tests = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": f"{tests}:{tests / 'callbacks'}"},
+    )
+    assert done.stdout == "150 150 []\n", done.stderr
+    dt = h5xs(tmp_path / "experiment/experiment.h5", read_only=True)
+    assert np.array_equal(dt.get_d2("water", frn=149)["_SAXS"].data, stack(1, seed=149)[0])

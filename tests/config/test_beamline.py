@@ -10,6 +10,8 @@ import pytest
 
 from h5xs_bluesky import Beamline
 from h5xs_bluesky.errors import ConfigurationError
+from h5xs_bluesky.io.py4xs_files import detectors_from_json, detectors_to_json
+from h5xs_bluesky.reduction.orientation import SampleOrientation
 
 GOOD = """
 [beamline]
@@ -410,10 +412,17 @@ def test_geometry_may_be_given_in_several_ways(
         ((SEGMENTS, SEGMENTS + '\nunit = "1/pm"'), ["qgrid.unit", "1/nm"]),
         (("polarization = 0.99", 'splitting = "full"'), ["reduction.splitting", "'bbox'"]),
         (("polarization = 0.99", "dezinger = -1"), ["reduction", "positive dezinger"]),
+        (("polarization = 0.99", "polarization = nan"), ["polarization", "a number", "nan"]),
+        (
+            ("polarization = 0.99", "polarization = 1\n[output]\nmax_wait_s = nan"),
+            ["max_wait_s", "nan"],
+        ),
+        (('"mask.npy"', '{ file = "mask.npy", bits = [0.5] }'), ["mask.bits", "whole numbers"]),
         (("low_q = [0.02, 0.05]", "low_q = [0.2, 0.1]"), ["[integrals]", "low_q"]),
         (("low_q = [0.02, 0.05]", "low_q = [0.2]"), ["integrals.low_q", "2 numbers"]),
         (("low_q = ", "q = "), ["[integrals]", "'q'"]),
         (("low_q = ", '"a b" = '), ["[integrals]", "'a b'"]),
+        (("polarization = 0.99", 'engine = "gpu"'), ["reduction.engine", "'compiled'"]),
     ],
 )
 def test_mistake_in_geometry_mask_or_method_is_told_with_its_place(
@@ -445,3 +454,37 @@ def test_qgrid_in_inverse_nanometres(toml: Callable[..., Path]) -> None:
     in_nm = Beamline.from_toml(toml((SEGMENTS, 'edges = [0.1, 0.2, 0.5]\nunit = "1/nm"'))).qgrid
     assert np.allclose(in_nm.edges, in_angstrom.edges, rtol=1e-15)
     assert np.allclose(in_nm.centers, in_angstrom.centers, rtol=1e-15)
+
+
+def test_orientation_is_read_and_kept_with_the_experiment(toml: Callable[..., Path]) -> None:
+    table = "[detectors.orientation]\nsample_normal_deg = 90\nincident_angle_deg = 0.15\n"
+    beamline = Beamline.from_toml(
+        toml(('[[detectors]]\nextension = "_WAXS"', table + '\n[[detectors]]\nextension = "_WAXS"'))
+    )
+    saxs, waxs = beamline.detectors
+    assert saxs.orientation == SampleOrientation(sample_normal_deg=90.0, incident_angle_deg=0.15)
+    assert waxs.orientation == SampleOrientation()
+    text = detectors_to_json(beamline.detectors)
+    assert [detector.orientation for detector in detectors_from_json(text, folder=Path())] == [
+        saxs.orientation,
+        waxs.orientation,
+    ]
+    py4xs = [entry["exp_para"] for entry in json.loads(text)]
+    assert [p["grazing_incident"] for p in py4xs] == [True, False]
+    assert (py4xs[0]["incident_angle"], py4xs[0]["sample_normal"]) == (0.15, 90.0)
+
+
+def test_orientation_of_py4xs_detectors_is_read(toml: Callable[..., Path]) -> None:
+    entry = json.loads(detectors_to_json(Beamline.from_toml(toml()).detectors[:1]))[0]
+    del entry["h5xs"]
+    entry["exp_para"] |= {"sample_normal": 5.0, "grazing_incident": True, "incident_angle": 0.3}
+    for flip, mirrored in ((0, False), (-2, True)):
+        entry["exp_para"]["flip"] = flip
+        (detector,) = detectors_from_json(json.dumps([entry]), folder=Path())
+        assert detector.orientation == SampleOrientation(
+            sample_normal_deg=5.0, incident_angle_deg=0.3, mirrored=mirrored
+        )
+    with pytest.raises(ConfigurationError, match=r"orientation.*incident_angle_deg.*100"):
+        Beamline.from_toml(
+            toml(("[monitors]", "[detectors.orientation]\nincident_angle_deg = 100\n[monitors]"))
+        )

@@ -1,5 +1,6 @@
 """The experiment file: settings and samples."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -17,6 +18,7 @@ from h5xs_bluesky.io.experiment import (
     open_for_reading,
     prepare_experiment,
     sample_names,
+    write_settings,
 )
 from h5xs_bluesky.io.run_contents import RunContents
 from h5xs_bluesky.io.run_files import write_run_file
@@ -49,6 +51,31 @@ def test_experiment_that_exists_keeps_its_settings(tmp_path: Path) -> None:
     other = small_beamline(detectors=(small_detector("_SAXS", SAXS, distance_m=2.0),))
     found = prepare_experiment(tmp_path, Configuration(other).settings)
     assert found.detectors_json == settings().detectors_json
+
+
+def test_detectors_are_replaced_in_an_experiment_and_nothing_else(tmp_path: Path) -> None:
+    prepare_experiment(tmp_path, settings())
+    make_sample(tmp_path, "water", name="water", time=1.0)
+    changed = Configuration(small_beamline(detectors=settings().detectors[:1])).settings
+    bare = replace(changed, beamline={}, trans_field="")
+    write_settings(tmp_path / "experiment.h5", bare)
+    with open_for_reading(tmp_path / "experiment.h5") as file:
+        found = ExperimentSettings.read(file)
+        assert sample_names(file) == ["water"]
+    assert found.detectors_json == changed.detectors_json
+    assert found.beamline == settings().beamline
+    assert found.trans_field == "em2"
+
+
+def test_experiment_of_detectors_only_gets_the_rest_from_the_first_run(tmp_path: Path) -> None:
+    bare = replace(settings(), beamline={}, trans_field="", detectors=settings().detectors[:1])
+    write_settings(tmp_path / "experiment.h5", bare)
+    found = prepare_experiment(tmp_path, settings())
+    assert found.detectors_json == bare.detectors_json
+    with open_for_reading(tmp_path / "experiment.h5") as file:
+        read = ExperimentSettings.read(file)
+    assert read.beamline == settings().beamline
+    assert read.detectors_json == bare.detectors_json
 
 
 def test_adding_a_sample_keeps_members_and_attributes_of_others(tmp_path: Path) -> None:

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky.errors import FileFormatError
 from h5xs_bluesky.io.bitshuffle import compress, decompress
-from h5xs_bluesky.io.frames import FrameFile, committed_frames, open_frames, read_frame
+from h5xs_bluesky.io.frames import (
+    FrameFile,
+    LinkedFrames,
+    committed_frames,
+    open_frames,
+    read_frame,
+)
 
 DTYPES = ["u1", "u2", "u4", "u8", "i2", "i4", "f4", "f8", ">i4", "?"]
 SHAPES = [(1, 1), (1, 7), (3, 5), (64, 64), (195, 487)]
@@ -101,6 +107,36 @@ def test_discarded_frames_are_overwritten(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "f.h5", "r") as reader:
         assert np.array_equal(reader["data"][()], [frames[0], frames[3]])
         assert reader["timestamps"].shape == reader["position"].shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("told", "positions", "why"),
+    [
+        ([(2, [0, 1]), (0, [2, 3])], [2, 3, 0, 1], "backwards"),
+        ([(0, [0]), (4, [1]), (2, [2])], [0, -1, 2, -1, 1], "with gaps, of which one is filled"),
+        ([(0, [0, 1, 2]), (1, [1])], [0, 1, 2], "the same once more"),
+    ],
+)
+@pytest.mark.parametrize("closing", [False, True])
+def test_linked_frames_may_be_told_of_in_any_order(
+    tmp_path: Path, told: list[tuple[int, list[int]]], positions: list[int], why: str, closing: bool
+) -> None:
+    file = LinkedFrames(
+        tmp_path / "f.h5", field="image", target="ioc.h5", dataset="/d", frames_per_event=1
+    )
+    for first, rows in told:
+        assert file.takes(first, positions=np.array(rows))
+        file.append(first, timestamps=np.array(rows) + 0.5, positions=np.array(rows))
+        file.commit()
+        if closing:
+            file.close()
+    assert not file.takes(0, positions=np.array([9])), why
+    file.close()
+    with open_frames(tmp_path / "f.h5") as reader:
+        assert committed_frames(reader) == len(positions)
+        assert reader["position"][()].tolist() == positions
+        stamps = np.where(np.array(positions) < 0, np.nan, np.array(positions) + 0.5)
+        assert np.array_equal(reader["timestamps"][()], stamps, equal_nan=True)
 
 
 def test_another_process_reads_each_frame_once_it_is_committed(tmp_path: Path) -> None:

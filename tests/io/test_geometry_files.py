@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from strategies import TILTED
 
 from h5xs_bluesky.errors import FileFormatError
-from h5xs_bluesky.io.geometry_files import detector_by_name, read_poni
+from h5xs_bluesky.io.geometry_files import detector_by_name, poni_text, read_poni
 
 POSITION = """Distance: 0.2
 Poni1: 0.08
@@ -25,6 +26,16 @@ def test_version_2_knows_its_detector(tmp_path: Path) -> None:
     geometry = read_poni(tmp_path / "a.poni")
     assert geometry.shape == (1043, 981)
     assert geometry.rot3_rad == 0.3
+
+
+def test_geometry_written_as_poni_is_the_same_to_us_and_to_pyfai(tmp_path: Path) -> None:
+    import pyFAI
+
+    path = tmp_path / "tilted.poni"
+    path.write_text(poni_text(TILTED))
+    assert read_poni(path) == TILTED
+    theirs = pyFAI.load(str(path)).center_array(TILTED.shape, unit="2th_rad")
+    np.testing.assert_allclose(theirs, TILTED.two_theta_map(), atol=1e-12)
 
 
 def test_version_1_needs_the_shape(tmp_path: Path) -> None:

@@ -37,6 +37,11 @@ def test_every_kind_of_file_gives_the_same_mask(tmp_path: Path) -> None:
         assert np.array_equal(read_mask(path, shape=SHAPE), MASK), path.name
 
 
+def saved(path: Path, array: NDArray[Any]) -> Path:
+    np.save(path, array)
+    return path
+
+
 def written(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
@@ -108,6 +113,19 @@ def test_painted_region_is_the_mask(tmp_path: Path) -> None:
         assert np.array_equal(found, MASK)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_remarks_may_be_in_any_language(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.txt").write_bytes("# Schatten der Stütze, Å\nc 4 3 2\n".encode(encoding))
+    assert read_mask(tmp_path / "a.txt", shape=SHAPE)[3, 4]
+
+
+def test_highest_bit_of_a_pixel_mask(tmp_path: Path) -> None:
+    values = MASK.astype(np.uint64) << np.uint64(63)
+    path = nexus_mask(tmp_path / "a.h5", values)
+    assert np.array_equal(read_mask(path, shape=SHAPE, bits=[63]), MASK)
+    assert not read_mask(path, shape=SHAPE, bits=[0]).any()
+
+
 def test_masks_that_pyfai_knows() -> None:
     mask = detector_mask("Pilatus1M", shape=(1043, 981))
     assert mask[200].all(), "a gap between modules"
@@ -120,6 +138,16 @@ def test_masks_that_pyfai_knows() -> None:
         (lambda p: written(p / "a.txt", "c 1 2"), {}, "line 1: expected 3 numbers"),
         (lambda p: written(p / "a.txt", "p 1 2 3 4"), {}, "three or more pairs"),
         (lambda p: written(p / "a.txt", "nothing drawn"), {}, "expected a mask"),
+        (lambda p: written(p / "a.txt", "c 1 2 3O\nc 4 3 2"), {}, "line 1: .*found 'c 1 2 3O'"),
+        (lambda p: written(p / "a.txt", "c 4 3 2\nC 1 2 3"), {}, "line 2: .*found 'C 1 2 3'"),
+        (lambda p: written(p / "a.txt", "c 1, 2, 3"), {}, "separated by spaces"),
+        (lambda p: saved(p / "a.npy", MASK), {"bits": [0]}, "expected an HDF5 file"),
+        (lambda p: saved(p / "a.npy", MASK), {"dataset": "x"}, "expected an HDF5 file"),
+        (lambda p: written(p / "a.txt", "c 4 3 2"), {"bits": [0]}, "expected an HDF5 file"),
+        (lambda p: nexus_mask(p / "a.h5", MASK * 1), {"bits": [-1]}, r"found \[-1\]"),
+        (lambda p: nexus_mask(p / "a.h5", MASK * 1), {"bits": [64]}, "bits from 0 to 63"),
+        (lambda p: nexus_mask(p / "a.h5", MASK * 1), {"bits": []}, "bits from 0 to 63"),
+        (lambda p: saved(p / "a.npy", np.where(MASK, np.nan, 0)), {}, r"\(NaN\)"),
         (lambda p: nexus_mask(p / "a.h5", MASK, name="other"), {}, "found none: name"),
         (lambda p: nexus_mask(p / "a.h5", MASK * 1.0), {}, "whole numbers"),
         (lambda p: nexus_mask(p / "a.h5", MASK[:2]), {}, r"found \(2, 9\)"),
@@ -147,6 +175,14 @@ def test_mask_behind_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None
         file["entry"] = h5py.ExternalLink("../secret.h5", "/entry")
     with pytest.raises(RefusedError):
         read_mask(tmp_path / "in" / "x.h5", shape=SHAPE)
+
+
+def test_unknown_detector_prints_nothing(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(FileFormatError, match="pyFAI knows"):
+        detector_mask("home made", shape=SHAPE)
+    assert "".join(capfd.readouterr()) + caplog.text == ""
 
 
 def test_detector_without_a_mask_in_pyfai_is_told() -> None:

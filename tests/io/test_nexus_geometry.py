@@ -213,6 +213,29 @@ def endless(path: Path) -> Path:
     return path
 
 
+def with_offset(path: Path, **attributes: Any) -> Path:
+    """An axis that turns stands beside the beam, as its attribute `offset` tells."""
+    with h5py.File(path, "w") as file:
+        _, detector = instrument(file)
+        chain = nx(detector, "transformations", "NXtransformations")
+        axis(chain, "distance", 0.2, "translation", [0, 0, 1], "turn")
+        turn = chain.create_dataset("turn", data=0.0)
+        turn.attrs.update(
+            {"units": "deg", "transformation_type": "rotation", "vector": [0, 1, 0.0]}
+        )
+        turn.attrs.update({"depends_on": ".", "offset": [10.0, 0, 0], **attributes})
+        detector["depends_on"] = "transformations/distance"
+        field(detector, "x_pixel_offset", -np.arange(SHAPE[1]) * 1e-4, "m")
+        field(detector, "y_pixel_offset", -np.arange(SHAPE[0]) * 1e-4, "m")
+    return path
+
+
+def test_offset_has_a_unit_of_its_own(tmp_path: Path) -> None:
+    plain = read_nexus_geometry(with_offset(tmp_path / "0.h5", offset=[0.0, 0, 0]))
+    moved = read_nexus_geometry(with_offset(tmp_path / "1.h5", offset_units="mm"))
+    assert abs(moved.poni2_m - plain.poni2_m) == pytest.approx(0.01)
+
+
 def two_detectors(path: Path) -> Path:
     with h5py.File(path, "w") as file:
         group, _ = instrument(file)
@@ -233,6 +256,8 @@ def no_nexus(path: Path) -> Path:
         (two_detectors, "name the one that is meant"),
         (skewed, "at right angles"),
         (endless, "at most 32 axes"),
+        (with_offset, "expected offset_units of .* found deg"),
+        (lambda path: with_offset(path, offset_units="furlong"), "found furlong"),
         (lambda path: eiger_master(path, detector_distance=None), "found no detector_distance"),
         (lambda path: eiger_master(path, x_pixel_size=(1.0, "inch")), "found inch"),
         (lambda path: eiger_master(path, detector_distance=(0.0, "m")), "positive distance"),

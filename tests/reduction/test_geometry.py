@@ -75,6 +75,30 @@ def test_q_and_two_theta_belong_together(geometry: Geometry) -> None:
     assert np.allclose(geometry.q_map(), expected, rtol=1e-9, atol=1e-12)
 
 
+@settings(max_examples=40, deadline=None)
+@given(geometries())
+def test_maps_are_those_that_pyfai_computes_from_angles(geometry: Geometry) -> None:
+    """Its corrections are in single precision."""
+    pyfai = geometry._pyfai()
+    q = pyfai.center_array(geometry.shape, unit="q_A^-1")
+    assert np.allclose(geometry.q_map(), q, rtol=1e-10, atol=1e-12)
+    solid_angle = pyfai.solidAngleArray(geometry.shape, absolute=False)
+    assert np.allclose(geometry.solid_angle_map(), solid_angle, rtol=1e-6)
+    polarization = pyfai.polarization(geometry.shape, factor=0.9, with_checksum=False)
+    assert np.allclose(geometry.polarization_map(0.9), polarization, rtol=1e-5, atol=1e-6)
+
+
+def test_q_is_right_behind_the_sample() -> None:
+    tilted = upright()
+    geometry = Geometry(
+        shape=tilted.shape, pixel_size_m=tilted.pixel_size_m, distance_m=0.01,
+        poni1_m=tilted.poni1_m, poni2_m=tilted.poni2_m, rot2_rad=2.5, wavelength_m=1e-10,
+    )  # fmt: skip
+    assert (geometry.two_theta_map() > np.pi / 2).any()
+    expected = 4 * np.pi * np.sin(geometry.two_theta_map() / 2)
+    assert np.allclose(geometry.q_map(), expected, rtol=1e-10)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -92,23 +92,24 @@ def test_common_case_agrees_with_the_general_one(
 
 
 @pytest.mark.parametrize(
-    ("compiled", "common", "general"),
+    ("engine", "common", "with_dark", "general"),
     [
-        (True, CompiledIntegrator, CompiledSharedIntegrator),
-        (False, BinnedIntegrator, SharedIntegrator),
+        ("compiled", CompiledIntegrator, CompiledIntegrator, CompiledSharedIntegrator),
+        ("numpy", BinnedIntegrator, SharedIntegrator, SharedIntegrator),
     ],
 )
 def test_fastest_integrator_that_will_do_is_chosen(
-    compiled: bool, common: type, general: type
+    engine: str, common: type, with_dark: type, general: type
 ) -> None:
     pixels = Pixels(q=np.ones(SHAPE), normalization=np.ones(SHAPE), mask=np.zeros(SHAPE, bool))
     qgrid = QGrid.linear(0, 1, 3)
-    assert isinstance(make_integrator(pixels, qgrid, compiled=compiled), common)
+    dark = changed(pixels, dark=np.ones(SHAPE))
+    boxes = changed(pixels, half_width=np.ones(SHAPE))
+    assert isinstance(make_integrator(pixels, qgrid, engine=engine), common)
+    assert isinstance(make_integrator(dark, qgrid, engine=engine), with_dark)
+    assert isinstance(make_integrator(boxes, qgrid, engine=engine), general)
     for method in METHODS[1:]:
-        assert isinstance(make_integrator(pixels, qgrid, method, compiled=compiled), general)
-    for changes in ({"dark": np.ones(SHAPE)}, {"half_width": np.ones(SHAPE)}):
-        other = changed(pixels, **changes)
-        assert isinstance(make_integrator(other, qgrid, compiled=compiled), general)
+        assert isinstance(make_integrator(pixels, qgrid, method, engine=engine), general)
 
 
 def test_package_without_the_compiled_loop_says_so_and_works(
@@ -120,9 +121,16 @@ def test_package_without_the_compiled_loop_says_so_and_works(
     assert "Install a C compiler" in caplog.text
 
 
-def test_grid_of_very_many_bins_is_reduced_with_numpy() -> None:
-    pixels = Pixels(q=np.ones(SHAPE), normalization=np.ones(SHAPE), mask=np.zeros(SHAPE, bool))
-    assert isinstance(make_integrator(pixels, QGrid.linear(0, 2, 70_000)), BinnedIntegrator)
+def test_grid_may_have_very_many_bins() -> None:
+    q = np.linspace(0, 2, SHAPE[0] * SHAPE[1]).reshape(SHAPE)
+    pixels = Pixels(q=q, normalization=np.ones(SHAPE), mask=np.zeros(SHAPE, bool))
+    qgrid = QGrid.linear(0, 2, 70_000)
+    frame = np.random.default_rng(0).poisson(5, SHAPE)
+    one, other = (
+        make_integrator(pixels, qgrid, engine=engine).integrate(frame)
+        for engine in ("compiled", "numpy")
+    )
+    assert_same(one, other)
 
 
 @methods

@@ -173,6 +173,15 @@ def test_grid_of_many_bins_does_not_exhaust_the_recursion() -> None:
     assert select(data, q=q).kept.all()
 
 
+def test_curve_of_zeros_is_rejected_without_a_warning() -> None:
+    """As of a frame that the shutter missed; warnings are errors here."""
+    data = curves(4)
+    for number in range(4):
+        dark = data.copy()
+        dark[number] = 0.0
+        assert select(dark).kept.tolist() == [other != number for other in range(4)]
+
+
 def test_identical_curves_agree() -> None:
     data = np.repeat(curves(1), 3, axis=0)
     assert select(data).kept.all()

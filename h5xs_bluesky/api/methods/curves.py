@@ -1,11 +1,15 @@
 """The methods of `h5xs` that hand out curves and plot them."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from h5xs_bluesky import schema
 from h5xs_bluesky.api.axes import plain_ticks, prepare_axes
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.experiment import Experiment
+from h5xs_bluesky.api.frame_choice import chosen_frames
 from h5xs_bluesky.api.raw import frame_number
+from h5xs_bluesky.errors import ReductionError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,7 +19,10 @@ class CurveMethods(Experiment):
     """Hand out curves, and plot them."""
 
     def get_d1(
-        self, sn: str | None = None, group: str = "merged", frn: int | None = None
+        self,
+        sn: str | None = None,
+        group: str = "merged",
+        frn: int | tuple[int, ...] | None = None,
     ) -> Data1d:
         """Give one curve of a sample; what is not in memory is read from the file.
 
@@ -24,7 +31,8 @@ class CurveMethods(Experiment):
         group
             A detector's extension, ``"merged"``, ``"averaged"`` or ``"subtracted"``.
         frn
-            Which frame, of curves per frame; the first by default, −1 for the latest in the file.
+            Which frame, of curves per frame; the first by default, −1 for the latest in the file;
+            a tuple is its place in the scan (`get_d2`).
 
         Raises
         ------
@@ -33,7 +41,13 @@ class CurveMethods(Experiment):
         IndexError
             If it has no such frame.
         """
-        name, number = self._source.resolve(sn), frn or 0
+        name = self._source.resolve(sn)
+        header = self.header(name) if isinstance(frn, tuple) and len(frn) > 1 else {}
+        number = chosen_frames(frn, header, sample=name)
+        if not isinstance(number, int):
+            raise ReductionError(
+                f"{name}: expected one frame, found {frn!r}: average_d1s() averages curves"
+            )
         curves = self.d1s.get(name, {}).get(group)
         if not isinstance(curves, Data1d) and not 0 <= number < len(curves or []):
             with self._source.reading():
@@ -90,5 +104,47 @@ class CurveMethods(Experiment):
             plotting.plot_subtraction(axes, self._memory, name, whole=show_subtraction)
         else:
             plotting.plot_sample(axes, self._memory, name, offset=offset, overlap=show_overlap)
+        plain_ticks(axes)
+        return axes
+
+    def compare_d1s(
+        self,
+        samples: str | Sequence[str] | None = None,
+        show_subtracted: bool = True,
+        ax: "Axes | None" = None,
+        *,
+        fontsize: Any = "large",
+    ) -> "Axes":
+        """Plot the curves of several samples into the same axes.
+
+        Parameters
+        ----------
+        samples
+            All by default; those that have no such curve are left out.
+        show_subtracted
+            The subtracted curves; otherwise the averages.
+        ax
+            Where; a new figure if there is none.
+        fontsize
+            Of the axes' labels, as matplotlib takes it.
+
+        Returns
+        -------
+        Axes
+
+        Raises
+        ------
+        ReductionError
+            If none has such a curve.
+        """
+        from h5xs_bluesky.api import plotting
+
+        names = self._source.chosen(samples)
+        with self._source.reading():
+            for name in names:
+                self._memory.load(name)
+        group = schema.SUBTRACTED if show_subtracted else schema.AVERAGED
+        axes = prepare_axes(ax, fontsize=fontsize)
+        plotting.plot_comparison(axes, self._memory, names, group)
         plain_ticks(axes)
         return axes

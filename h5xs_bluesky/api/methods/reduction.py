@@ -9,6 +9,7 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.api.averaging import average_samples
 from h5xs_bluesky.api.experiment import Experiment
 from h5xs_bluesky.api.reduce_offline import executor_or_threads, reduce_sample
+from h5xs_bluesky.api.settings import DescribesDetector, as_detectors
 from h5xs_bluesky.api.stored import from_reduced
 from h5xs_bluesky.errors import RefusedError
 from h5xs_bluesky.reduction.detector import Detector
@@ -20,7 +21,7 @@ class ReductionMethods(Experiment):
     def load_data(
         self,
         update_only: bool = False,
-        detectors: Sequence[Detector] | None = None,
+        detectors: Sequence[Detector | DescribesDetector] | None = None,
         *,
         samples: str | Sequence[str] | None = None,
         executor: Executor | None = None,
@@ -56,7 +57,9 @@ class ReductionMethods(Experiment):
         with self._source.reading() as file, executor_or_threads(executor) as pool:
             memory.beamline = self._read_beamline(file)
             if detectors is not None:
-                memory.beamline = memory.beamline.with_detectors(detectors, self.qgrid)
+                memory.beamline = memory.beamline.with_detectors(
+                    as_detectors(detectors), memory.beamline.qgrid
+                )
             integrators = memory.beamline.integrators()
             for name in self._source.chosen(samples):
                 reduce_sample(
@@ -79,7 +82,7 @@ class ReductionMethods(Experiment):
             stored = from_reduced(
                 reduced,
                 name,
-                qgrid=self.qgrid,
+                qgrid=self._memory.beamline.qgrid,
                 relative_uncertainty=self._memory.beamline.monitor_uncertainty,
             )
             self.d1s[name][schema.MERGED] = stored.curves[schema.MERGED]

@@ -1,4 +1,4 @@
-"""Runs the ancestor, py4xs, in its own environment."""
+"""Running py4xs in its own environment, for tests against the ancestor."""
 
 import json
 import os
@@ -12,6 +12,8 @@ def run_py4xs(script: str, *arguments: str) -> dict[str, Any]:
     interpreter = os.environ["H5XS_PY4XS_PYTHON"]
     done = subprocess.run(
         [interpreter, "-c", textwrap.dedent(script), *arguments],
+        # its workers keep the file open when it opens it again to write
+        env={**os.environ, "HDF5_USE_FILE_LOCKING": "FALSE", "MPLBACKEND": "agg"},
         capture_output=True,
         text=True,
         timeout=100,

@@ -1,0 +1,80 @@
+"""Which frames of a sample are meant: by number, by place in the scan, several, or all."""
+
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from h5xs_bluesky.errors import ReductionError
+
+AVERAGE = "average"
+
+
+def chosen_frames(frn: Any, header: Mapping[str, Any], *, sample: str) -> int | list[int] | str:
+    """Give the number of a frame, several numbers, or ``"average"`` for all.
+
+    Parameters
+    ----------
+    frn
+        A number, None for 0, or ``"average"``. A tuple is a place in the scan, as in py4xs: one
+        index for each of the scan's dimensions, which the start document's ``shape`` tells, else
+        ``num_points``, the last one fastest. A list, range or array of numbers means these frames.
+    header
+        The scan's start document.
+    sample
+        For messages.
+
+    Raises
+    ------
+    ReductionError
+        If it is none of these, or a tuple does not fit the scan's shape.
+    IndexError
+        If the place lies outside the scan.
+
+    Examples
+    --------
+    >>> chosen_frames((1, 2), {"shape": [3, 4]}, sample="s")
+    6
+    >>> chosen_frames(range(3), {}, sample="s")
+    [0, 1, 2]
+    """
+    if frn is None:
+        return 0
+    if isinstance(frn, str):
+        if frn == AVERAGE:
+            return frn
+        raise ReductionError(f"{sample}: expected frn as a number or {AVERAGE!r}, found {frn!r}")
+    if isinstance(frn, tuple):
+        return _place_in_scan(frn, header, sample)
+    try:
+        if np.ndim(frn) == 0:
+            return operator.index(frn)
+        numbers = [operator.index(number) for number in frn]
+    except TypeError as error:
+        raise ReductionError(
+            f"{sample}: expected frn as a whole number, several, a place in the scan or "
+            f"{AVERAGE!r}, found {frn!r}"
+        ) from error
+    if not numbers:
+        raise ReductionError(f"{sample}: expected at least one frame, found an empty list")
+    return numbers
+
+
+def _place_in_scan(place: tuple[Any, ...], header: Mapping[str, Any], sample: str) -> int:
+    if len(place) == 1:
+        return operator.index(place[0])
+    shape = header.get("shape") or [header.get("num_points", 0)]
+    if len(place) != len(shape):
+        raise ReductionError(
+            f"{sample}: expected a place in the scan as one index for each dimension of its shape "
+            f"{list(shape)}, found {place}; give a list to average several frames"
+        )
+    indices = [operator.index(index) for index in place]
+    inside = all(-size <= index < size for index, size in zip(indices, shape, strict=True))
+    if not inside:
+        raise IndexError(
+            f"{sample}: expected a place in a scan of shape {list(shape)}, found {place}"
+        )
+    wrapped = [index % size for index, size in zip(indices, shape, strict=True)]
+    return int(np.ravel_multi_index(wrapped, list(shape)))

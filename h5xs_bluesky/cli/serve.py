@@ -1,0 +1,75 @@
+"""`h5xs serve`: a folder's samples for browsers, `curl` and Tiled clients."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from h5xs_bluesky.errors import ConfigurationError
+
+WRONG_INPUT = 2
+NOT_INSTALLED = 3
+
+
+def serve(
+    folder: Annotated[
+        Path, typer.Argument(help="An experiment's folder, or one with experiments in it.")
+    ],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8000,
+    api_key: Annotated[
+        str | None,
+        typer.Option(envvar="H5XS_API_KEY", help="Letters and digits; made up by default."),
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="Reading needs no key.")] = False,
+    catalog: Annotated[
+        Path | None, typer.Option(help="Keep the catalogue in this file; else a temporary one.")
+    ] = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(help="A further folder that links may lead into; repeatable."),
+    ] = None,
+    raw_files: Annotated[
+        bool, typer.Option("--raw-files", help="Let clients download files as they are on disk.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON.")] = False,
+) -> None:
+    """Serve a folder with Tiled, and what is measured into it while it is served.
+
+    Stops on Ctrl-C or SIGTERM. Exit status 2 if the folder or an option cannot be used, 3 if Tiled
+    is not installed.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        from h5xs_bluesky.tiled.server import ServerOptions
+        from h5xs_bluesky.tiled.server import serve as run
+    except ImportError as error:
+        typer.echo(f"h5xs serve: {error}: pip install 'h5xs_bluesky[tiled]'", err=True)
+        raise typer.Exit(NOT_INSTALLED) from error
+
+    def announce(address: str, key: str) -> None:
+        url = f"{address}/ui/" if public else f"{address}/ui/?api_key={key}"
+        if as_json:
+            typer.echo(json.dumps({"address": address, "api_key": key, "ui": url}))
+            return
+        typer.echo(f"Serving {folder}\n  in a browser  {url}")
+        arguments = f'"{address}"' if public else f'"{address}", api_key="{key}"'
+        typer.echo(f"  in Python     tiled.client.from_uri({arguments})")
+
+    try:
+        options = ServerOptions(
+            folder=folder,
+            host=host,
+            port=port,
+            api_key=api_key,
+            public=public,
+            catalog=catalog,
+            roots=tuple(root or ()),
+            raw_files=raw_files,
+        )
+        run(options, announce=announce)
+    except (ConfigurationError, OSError) as error:
+        typer.echo(f"h5xs serve: {error}", err=True)
+        raise typer.Exit(WRONG_INPUT) from error

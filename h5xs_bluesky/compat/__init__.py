@@ -1,0 +1,1 @@
+"""Names under which earlier programs' notebooks find what they need here."""

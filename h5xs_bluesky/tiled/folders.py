@@ -1,0 +1,115 @@
+"""What of a folder is served: its experiments and packed files, and what has changed in them."""
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+
+from h5xs_bluesky import schema
+from h5xs_bluesky.io.experiment import open_for_reading
+
+logger = logging.getLogger(__name__)
+
+_MOST_LEVELS = 4  # of folders below the served one
+
+Key = tuple[str, ...]
+Signature = tuple[object, ...]
+
+
+class ServedFolder:
+    """Finds the files to serve in a folder, again and again.
+
+    A folder with an ``experiment.h5`` is an experiment, served under its own name; elsewhere each
+    HDF5 file with a q-grid is a packed or an ancestor's file, served under its file name. Symbolic
+    links are not followed.
+
+    Parameters
+    ----------
+    folder
+        An experiment's, or one with experiments and files in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self._checked: dict[Path, tuple[Signature, bool]] = {}
+
+    def files(self) -> dict[Key, Path]:
+        """Give the files to serve, by the names of the containers that lead to them."""
+        if (self.folder / schema.EXPERIMENT_FILE).is_file():
+            return {(self.folder.name,): self.folder / schema.EXPERIMENT_FILE}
+        return dict(self._below(self.folder, ()))
+
+    def _below(self, folder: Path, key: Key) -> Iterator[tuple[Key, Path]]:
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            path = Path(entry.path)
+            if entry.name.startswith(".") or entry.is_symlink():
+                continue
+            if entry.is_dir():
+                if (path / schema.EXPERIMENT_FILE).is_file():
+                    yield (*key, entry.name), path / schema.EXPERIMENT_FILE
+                elif len(key) < _MOST_LEVELS:
+                    yield from self._below(path, (*key, entry.name))
+            elif path.suffix == schema.H5_SUFFIX and self._has_qgrid(path):
+                yield (*key, entry.name), path
+
+    def _has_qgrid(self, path: Path) -> bool:
+        """Tell whether a file is one of ours or of the ancestor's; looked at when it changes."""
+        now = file_signature(path)
+        before, found = self._checked.get(path, ((), False))
+        if now != before:
+            try:
+                with open_for_reading(path) as file:
+                    found = schema.QGRID in file.attrs
+            except OSError:  # half copied, or no HDF5
+                found = False
+            self._checked[path] = (now, found)
+        return found
+
+
+def linked_samples(path: Path) -> list[str]:
+    """List the groups of a file, without a look into the files that they lie in.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    with open_for_reading(path) as file:
+        return [name for name in file if not _is_broken(file, name)]
+
+
+def _is_broken(file: h5py.File, name: str) -> bool:
+    link = file.get(name, getlink=True)
+    folder = Path(file.filename).parent
+    return isinstance(link, h5py.ExternalLink) and not (folder / link.filename).is_file()
+
+
+def file_signature(path: Path) -> Signature:
+    """Give what changes with a file; nothing where it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return (status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def sample_signature(path: Path, sample: str, *, ended: bool) -> Signature:
+    """Give what changes with a sample of a file.
+
+    Parameters
+    ----------
+    ended
+        Whether its run has ended: its files are then only ever replaced, which its folder shows.
+    """
+    folder = path.parent / sample
+    if path.name != schema.EXPERIMENT_FILE or not folder.is_dir():
+        return file_signature(path)
+    processed = file_signature(folder / schema.PROCESSED_FILE)
+    if ended:
+        return (folder.stat().st_mtime_ns, processed)
+    files = (Path(entry.path) for entry in os.scandir(folder))
+    return tuple(
+        (file.name, *file_signature(file)) for file in files if file.suffix == schema.H5_SUFFIX
+    )

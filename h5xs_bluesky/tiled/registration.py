@@ -1,0 +1,239 @@
+"""A folder's samples in a Tiled catalogue: one node for each, kept as the folder is."""
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from fastapi import HTTPException
+from tiled.client.utils import ClientError
+from tiled.structures.core import Spec
+from tiled.structures.data_source import Asset, DataSource, Management
+
+from h5xs_bluesky.errors import RefusedError
+from h5xs_bluesky.tiled.adapter import EXPERIMENT_SPEC, MIMETYPE, SAMPLE_SPEC
+from h5xs_bluesky.tiled.files import ServedFile, file_uri
+from h5xs_bluesky.tiled.folders import (
+    Key,
+    ServedFolder,
+    Signature,
+    file_signature,
+    linked_samples,
+    sample_signature,
+)
+from h5xs_bluesky.tiled.summaries import from_client, sample_summary
+
+logger = logging.getLogger(__name__)
+
+FOLDER_SPEC = Spec("H5XSFolder", "1")
+
+
+@dataclass(kw_only=True, slots=True)
+class Changes:
+    """What one look at a folder changed in the catalogue."""
+
+    added: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.updated or self.removed or self.failed)
+
+
+@dataclass(kw_only=True, slots=True)
+class _Registered:
+    """A sample in the catalogue: its metadata there, and the files when they were last read."""
+
+    metadata: dict[str, Any]
+    signature: Signature | None = None
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.metadata.get("stop"))
+
+
+class FolderRegistration:
+    """Keeps a catalogue as a folder is; the catalogue can be lost, and is made anew from it.
+
+    Parameters
+    ----------
+    client
+        The container of the catalogue that the folder's files go into.
+    folder
+        What is served; the server has to be allowed to read it.
+    access_tags
+        Of every node that is made, where the server has a policy of tags.
+    alone
+        Nothing else is in the container: what an earlier call left there and is gone is removed.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        folder: Path,
+        *,
+        access_tags: Sequence[str] | None = None,
+        alone: bool = False,
+    ) -> None:
+        self._root = client
+        self._served = ServedFolder(folder)
+        self._access_tags = None if access_tags is None else list(access_tags)
+        self._containers: dict[Key, Any] = {}
+        self._samples: dict[Key, dict[str, _Registered]] = {}
+        self._listed: dict[Key, tuple[Signature, list[str]]] = {}
+        self._look_for_strangers = alone
+
+    def update(self, stop: threading.Event | None = None) -> Changes:
+        """Look at the folder once, and bring the catalogue up to it.
+
+        A sample that cannot be read now is tried again the next time.
+
+        Parameters
+        ----------
+        stop
+            Once it is set, the rest is left.
+
+        Raises
+        ------
+        httpx.HTTPError
+            If the server cannot be reached.
+        """
+        changes = Changes()
+        files = self._served.files()
+        if self._look_for_strangers:
+            self._remove_strangers(files, changes)
+            self._look_for_strangers = False
+        for key, path in files.items():
+            for sample in self._names(key, path):
+                if stop is not None and stop.is_set():
+                    return changes
+                self._update_sample(key, path, sample, changes)
+        self._remove(files, changes)
+        return changes
+
+    def _names(self, key: Key, path: Path) -> list[str]:
+        """List a file's samples; anew when it has changed."""
+        now = file_signature(path)
+        before, names = self._listed.get(key, ((), []))
+        if now != before:
+            try:
+                names = linked_samples(path)
+            except OSError as error:
+                logger.warning("%s cannot be read at the moment: %s", path, error)
+            else:
+                self._listed[key] = (now, names)
+        return names
+
+    def _update_sample(self, key: Key, path: Path, sample: str, changes: Changes) -> None:
+        known = self._known(key).get(sample)
+        signature = sample_signature(path, sample, ended=known is not None and known.ended)
+        if known is not None and known.signature == signature:
+            return
+        label = "/".join((*key, sample))
+        try:
+            metadata = _read_summary(path, sample)
+            if known is None:
+                self._add(key, path, sample, metadata)
+                changes.added.append(label)
+            elif known.metadata != metadata:
+                node = self._container(key)[sample]
+                node.replace_metadata(metadata, drop_revision=True)
+                changes.updated.append(label)
+        except (HTTPException, ClientError, RefusedError) as error:
+            logger.warning("%s is not up to date in the catalogue: %s", label, error)
+            changes.failed.append(label)
+            return
+        ended = bool(metadata["stop"])
+        if ended != (known is not None and known.ended):
+            signature = sample_signature(path, sample, ended=ended)
+        self._known(key)[sample] = _Registered(metadata=metadata, signature=signature)
+
+    def _known(self, key: Key) -> dict[str, _Registered]:
+        """Give what the catalogue has of a file; asked once."""
+        if key not in self._samples:
+            container = self._container(key)
+            self._samples[key] = {
+                name: _Registered(metadata=from_client(node.metadata))
+                for name, node in container.items()
+            }
+        return self._samples[key]
+
+    def _container(self, key: Key) -> Any:
+        """Give the container of a file, or of a folder above it; made where it is missing."""
+        if not key:
+            return self._root
+        if key not in self._containers:
+            parent = self._container(key[:-1])
+            if key[-1] not in parent:
+                spec = EXPERIMENT_SPEC if key in self._served.files() else FOLDER_SPEC
+                parent.create_container(
+                    key[-1], metadata={}, specs=[spec], access_tags=self._access_tags
+                )
+            self._containers[key] = parent[key[-1]]
+        return self._containers[key]
+
+    def _add(self, key: Key, path: Path, sample: str, metadata: dict[str, Any]) -> None:
+        source = DataSource(
+            "container",
+            None,
+            mimetype=MIMETYPE,
+            parameters={"sample": sample},
+            management=Management.external,
+            assets=[Asset(file_uri(path), False, "data_uris", 0)],
+        )
+        self._container(key).new(
+            "container",
+            [source],
+            key=sample,
+            metadata=metadata,
+            specs=[SAMPLE_SPEC],
+            access_tags=self._access_tags,
+        )
+
+    def _remove_strangers(self, files: dict[Key, Path], changes: Changes) -> None:
+        """Take what an earlier call registered and is gone out of a catalogue that was kept."""
+        wanted = {key[0] for key in files}
+        ours = {EXPERIMENT_SPEC.name, FOLDER_SPEC.name}
+        for name, node in list(self._root.items()):
+            if name not in wanted and ours & {spec.name for spec in node.specs}:
+                node.delete(recursive=True)
+                changes.removed.append(name)
+
+    def _remove(self, files: dict[Key, Path], changes: Changes) -> None:
+        """Take what the folder does not hold any more out of the catalogue."""
+        for key in list(self._samples):
+            if key not in files:
+                self._container(key).delete(recursive=True)
+                changes.removed.append("/".join(key))
+                for known in (self._samples, self._containers, self._listed):
+                    known.pop(key, None)
+            elif key in self._listed:
+                for sample in self._samples[key].keys() - set(self._listed[key][1]):
+                    self._container(key).delete_contents(sample)
+                    del self._samples[key][sample]
+                    changes.removed.append("/".join((*key, sample)))
+
+
+def _read_summary(path: Path, sample: str) -> dict[str, Any]:
+    served = ServedFile(path=path)
+    with served.reading() as file:
+        return sample_summary(served, file, served.group(file, sample))
+
+
+def watch_folder(
+    registration: FolderRegistration, *, period_s: float, stop: threading.Event
+) -> None:
+    """Keep a catalogue as a folder is until told to stop; trouble is logged, and tried again."""
+    while not stop.is_set():
+        try:
+            changes = registration.update(stop)
+        except (httpx.HTTPError, OSError, ClientError) as error:
+            logger.warning("The catalogue is behind its folder: %s", error)
+        else:
+            if changes:
+                logger.info("Catalogue: %s", changes)
+        stop.wait(period_s)

@@ -1,0 +1,215 @@
+"""A Tiled server for a folder: catalogue, exports and streaming, in a process of its own."""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from h5xs_bluesky.errors import ConfigurationError
+from h5xs_bluesky.tiled.files import ROOTS_VARIABLE
+
+logger = logging.getLogger(__name__)
+
+MIMETYPES: Final = {"application/x-h5xs": "h5xs_bluesky.tiled.adapter:H5XSAdapter"}
+_STOP_WITHIN_S = 3
+_START_WITHIN_S = 60
+_PERIOD_S = 0.05
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerOptions:
+    """What a server serves, where, and to whom.
+
+    Parameters
+    ----------
+    folder
+        An experiment's, or one with experiments and packed files in it.
+    host, port
+        Where it listens; port 0 takes a free one.
+    api_key
+        Letters and digits; by default one is made up. Without it nothing can be changed.
+    public
+        Anybody may read without the key.
+    catalog
+        The catalogue's SQLite file, kept; by default a new one in a temporary folder.
+    roots
+        Further folders that links in the files may lead into.
+    raw_files
+        Let clients download whole files as they are on disk.
+    period_s
+        How often to look for what is new.
+
+    Raises
+    ------
+    ConfigurationError
+        If the folder is not there, or the key has other characters.
+    """
+
+    folder: Path
+    host: str = "127.0.0.1"
+    port: int = 8000
+    api_key: str | None = None
+    public: bool = False
+    catalog: Path | None = None
+    roots: tuple[Path, ...] = ()
+    raw_files: bool = False
+    period_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.folder.is_dir():
+            raise ConfigurationError(
+                f"expected a folder to serve, found none at {self.folder}: name an experiment's "
+                "folder, or one with experiments in it"
+            )
+        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isalnum()):
+            raise ConfigurationError(
+                "expected an API key of letters and digits, found other characters or nothing: "
+                "make one with `openssl rand -hex 32`"
+            )
+        if self.period_s <= 0:
+            raise ConfigurationError(f"expected period_s above 0, found {self.period_s}")
+
+
+def server_configuration(options: ServerOptions, *, catalog: Path, api_key: str) -> dict[str, Any]:
+    """Give Tiled's configuration of a server, with the keys of its YAML files."""
+    from h5xs_bluesky.tiled.serializers import FILE_EXTENSIONS, MEDIA_TYPES
+
+    return {
+        "catalog": {
+            "uri": f"sqlite:///{catalog.resolve()}",
+            "readable_storage": [str(options.folder.resolve())],
+            "adapters_by_mimetype": dict(MIMETYPES),
+        },
+        "authentication": {
+            "single_user_api_key": api_key,
+            "allow_anonymous_access": options.public,
+        },
+        "streaming_cache": {"uri": "memory"},
+        "media_types": {spec: dict(types) for spec, types in MEDIA_TYPES.items()},
+        "file_extensions": dict(FILE_EXTENSIONS),
+        "expose_raw_assets": options.raw_files,
+    }
+
+
+def serve(options: ServerOptions, *, announce: Callable[[str, str], None]) -> None:
+    """Serve a folder until the process is told to stop (SIGINT, SIGTERM).
+
+    Parameters
+    ----------
+    announce
+        Called with the server's address and the API key once it answers.
+
+    Raises
+    ------
+    OSError
+        If the address is taken.
+    """
+    import uvicorn
+
+    api_key = options.api_key or secrets.token_hex(32)
+    if options.roots:
+        named = os.pathsep.join(str(root.resolve()) for root in options.roots)
+        os.environ[ROOTS_VARIABLE] = named
+    with _listen(options) as listening, _catalog_file(options.catalog) as catalog:
+        _prepare_catalog(catalog)
+        app = _application(server_configuration(options, catalog=catalog, api_key=api_key))
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_STOP_WITHIN_S)
+        )
+        stop = threading.Event()
+        watcher = threading.Thread(
+            target=_watch,
+            args=(server, _address(listening), options, api_key, announce, stop),
+            name="watch folder",
+        )
+        watcher.start()
+        try:
+            server.run(sockets=[listening])
+        finally:
+            stop.set()
+            watcher.join(_STOP_WITHIN_S)
+
+
+def _application(configuration: dict[str, Any]) -> Any:
+    """Make the server's application, as Tiled makes it from a configuration file."""
+    from tiled.config import Config, construct_build_app_kwargs
+    from tiled.server.app import build_app
+
+    with warnings.catch_warnings():  # pydantic's, about classes where it expects their names
+        warnings.filterwarnings("ignore", category=UserWarning, module="pydantic")
+        return build_app(**construct_build_app_kwargs(Config.model_validate(configuration)))
+
+
+def _listen(options: ServerOptions) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    return socket.create_server((options.host, options.port), family=family)
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def _catalog_file(kept: Path | None) -> Iterator[Path]:
+    """Give the path of the catalogue; a temporary one is removed at the end."""
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        yield kept
+        return
+    with tempfile.TemporaryDirectory(prefix="h5xs-serve-") as folder:
+        yield Path(folder, "catalog.db")
+
+
+def _prepare_catalog(path: Path) -> None:
+    """Make a catalogue's tables where there is none; Tiled's own command takes seconds longer."""
+    if path.exists():
+        return
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from tiled.alembic_utils import stamp_head
+    from tiled.catalog.alembic_constants import ALEMBIC_DIR, ALEMBIC_INI_TEMPLATE_PATH
+    from tiled.catalog.core import initialize_database
+    from tiled.utils import ensure_specified_sql_driver
+
+    uri = ensure_specified_sql_driver(f"sqlite:///{path.resolve()}")
+
+    async def make() -> None:
+        engine = create_async_engine(uri)
+        await initialize_database(engine)
+        await engine.dispose()
+
+    asyncio.run(make())
+    stamp_head(ALEMBIC_INI_TEMPLATE_PATH, ALEMBIC_DIR, uri)
+
+
+def _watch(
+    server: Any,
+    address: str,
+    options: ServerOptions,
+    api_key: str,
+    announce: Callable[[str, str], None],
+    stop: threading.Event,
+) -> None:
+    """Register the folder through the running server, as any other client would."""
+    from tiled.client import from_uri
+
+    from h5xs_bluesky.tiled.registration import FolderRegistration, watch_folder
+
+    waited = 0.0
+    while not server.started:
+        if stop.wait(_PERIOD_S) or waited > _START_WITHIN_S:
+            return
+        waited += _PERIOD_S
+    client = from_uri(address.replace("//0.0.0.0:", "//127.0.0.1:"), api_key=api_key)
+    announce(address, api_key)
+    registration = FolderRegistration(client, options.folder, alone=True)
+    watch_folder(registration, period_s=options.period_s, stop=stop)

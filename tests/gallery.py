@@ -1,0 +1,34 @@
+"""Pictures of the documentation, compared with those that its code makes now."""
+
+import os
+import shutil
+from pathlib import Path
+
+from matplotlib.testing.compare import compare_images
+
+_IMAGES = Path(__file__).parents[1] / "docs" / "images"
+_PREFIX = "gallery-*.png"
+_TOLERANCE = 12.0  # root mean square of 255; fonts and noise differ a little between machines
+
+
+def check_pictures(folder: Path) -> None:
+    """Compare the pictures in a folder with the committed ones; all of them must be there.
+
+    With ``H5XS_PICTURES=refresh`` they are taken over instead: look at each before it is
+    committed.
+    """
+    made = {path.name for path in folder.glob(_PREFIX)}
+    if os.environ.get("H5XS_PICTURES") == "refresh":
+        for name in made:
+            shutil.copyfile(folder / name, _IMAGES / name)
+    committed = {path.name for path in _IMAGES.glob(_PREFIX)}
+    if made != committed:
+        raise AssertionError(
+            f"expected the pictures {sorted(committed)}, found {sorted(made)}: make them anew "
+            "with H5XS_PICTURES=refresh and look at them"
+        )
+    for name in sorted(made):
+        expected = shutil.copyfile(_IMAGES / name, folder / f"expected-{name}")
+        difference = compare_images(str(expected), str(folder / name), tol=_TOLERANCE)
+        if difference is not None:
+            raise AssertionError(difference)

@@ -1,0 +1,248 @@
+"""Who gets what from a server with several users, run from the configuration in the documentation.
+
+Each of the four holes of Tiled's own checks has a test that fails without our guard.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import httpx
+import pytest
+from small_server import wait_until
+from tiled.client import from_uri
+from tiled.structures.data_source import Asset, DataSource, Management
+
+from h5xs_bluesky.tiled.adapter import MIMETYPE, SAMPLE_SPEC
+from h5xs_bluesky.tiled.registration import FolderRegistration
+from h5xs_bluesky.tiled.tags import save_tags
+
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
+AUTHENTICATOR = """
+from tiled.authenticators import DictionaryAuthenticator
+
+
+def users():
+    names = ("beamline", "alice", "bob", "carol", "dave")
+    return DictionaryAuthenticator({name: f"{name}s word" for name in names})
+"""
+
+
+class Facility:
+    """The server, and each user's way to it."""
+
+    def __init__(self, address: str, data: Path) -> None:
+        self.address = address
+        self.data = data
+        self._tokens: dict[str, str] = {}
+
+    def token(self, user: str) -> str:
+        if user not in self._tokens:
+            answer = httpx.post(
+                f"{self.address}/api/v1/auth/provider/facility/token",
+                data={"username": user, "password": f"{user}s word", "grant_type": "password"},
+            )
+            self._tokens[user] = answer.raise_for_status().json()["access_token"]
+        return self._tokens[user]
+
+    def get(self, user: str | None, path: str) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self.token(user)}"} if user else {}
+        return httpx.get(f"{self.address}/api/v1/{path}", headers=headers, timeout=30)
+
+    def client(self, user: str) -> Any:
+        headers = {"Authorization": f"Bearer {self.token(user)}"}
+        answer = httpx.post(
+            f"{self.address}/api/v1/auth/apikey",
+            headers=headers,
+            json={"scopes": ["inherit"], "expires_in": 600},
+        )
+        return from_uri(self.address, api_key=answer.raise_for_status().json()["secret"])
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory: pytest.TempPathFactory, experiment: Path) -> Path:
+    """An experiment in a folder that is not served, in one file."""
+    path = tmp_path_factory.mktemp("outside") / "secret.h5"
+    pack(experiment, path)
+    return path
+
+
+def pack(experiment: Path, path: Path) -> None:
+    with h5py.File(experiment) as source, h5py.File(path, "w") as file:
+        file.attrs.update(source.attrs)
+        for name in source:
+            source.copy(name, file, expand_external=True)
+
+
+@pytest.fixture(scope="module")
+def facility(
+    tmp_path_factory: pytest.TempPathFactory, experiment: Path, outside: Path
+) -> Iterator[Facility]:
+    """The documented server, with other databases, and two proposals in its catalogue."""
+    folder = tmp_path_factory.mktemp("facility")
+    data = folder / "data"
+    for name in ("one", "two"):
+        (data / name).mkdir(parents=True)
+        pack(experiment, data / name / f"{name}.h5")
+    (data / "link.h5").symlink_to(outside)
+    with h5py.File(data / "one" / "one.h5", "r+") as file:
+        file["lysozyme/primary/data/leak"] = h5py.ExternalLink(
+            str(outside), "/lysozyme/primary/data/saxs_image"
+        )
+    (folder / "accounts.py").write_text(AUTHENTICATOR)
+    shutil.copy(HOW_TO / "tiled-production.yml", folder / "config.yml")
+    catalog, accounts = (f"sqlite:///{folder / name}.db" for name in ("catalog", "accounts"))
+    environment = {
+        **os.environ,
+        "H5XS_CATALOG": catalog,
+        "H5XS_ACCOUNTS": accounts,
+        "H5XS_FOLDER": str(data),
+        "H5XS_CACHE": "memory",
+        "H5XS_AUTHENTICATOR": "accounts:users",
+        "H5XS_SECRET": "a secret",
+        "H5XS_REGISTRAR": "beamline",
+    }
+    tiled = [sys.executable, "-m", "tiled"]
+    subprocess.run([*tiled, "catalog", "init", catalog], check=True, capture_output=True)
+    subprocess.run(
+        [*tiled, "admin", "initialize-database", accounts], check=True, capture_output=True
+    )
+    save_tags(HOW_TO / "tiled-tags.yml", catalog)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*tiled, "serve", "config", str(folder / "config.yml"), f"--port={port}"],
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+    limit = threading.Timer(600, process.kill)
+    limit.daemon = True
+    limit.start()
+    try:
+        server = Facility(f"http://127.0.0.1:{port}", data)
+
+        def answers() -> bool:
+            assert process.poll() is None, (folder / "log").read_text()
+            try:
+                return httpx.get(f"{server.address}/healthz").status_code == 200
+            except httpx.TransportError:
+                return False
+
+        wait_until(answers, within_s=90)
+        registrar = server.client("beamline")
+        for name, tag in (("one", "proposal_1"), ("two", "proposal_2")):
+            registration = FolderRegistration(registrar, data / name, access_tags=[tag])
+            assert len(registration.update().added) == 3
+        yield server
+    finally:
+        limit.cancel()
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+HEADERS = "metadata/one.h5/lysozyme"
+INSIDE = "metadata/one.h5/lysozyme/processed/averaged"
+CURVE = "array/full/one.h5/lysozyme/processed/averaged"
+FRAME = "array/block/one.h5/lysozyme/primary/data/saxs_image?block=0,0,0"
+TABLE = "table/full/one.h5/lysozyme/monitors?format=csv"
+ZARR = "../../zarr/v2/one.h5/lysozyme/processed/averaged/.zarray"
+RAW = "asset/bytes/one.h5/lysozyme?id=1"
+
+
+@pytest.mark.parametrize(
+    ("user", "path", "status", "reason"),
+    [
+        *((None, path, 401, "nobody in particular") for path in (HEADERS, CURVE, FRAME, TABLE)),
+        *(("alice", path, 200, "a reader") for path in (HEADERS, INSIDE, CURVE, FRAME, TABLE)),
+        *(("bob", path, 404, "another proposal's") for path in (HEADERS, INSIDE, CURVE, FRAME)),
+        ("bob", CURVE.replace("one", "two"), 200, "his own"),
+        ("alice", CURVE.replace("one", "two"), 404, "another proposal's"),
+        ("carol", HEADERS, 200, "may read headers"),
+        ("carol", INSIDE, 200, "headers of nodes in a file, too"),
+        *(("carol", path, 403, "but no data in it") for path in (CURVE, FRAME, TABLE)),
+        *(("dave", path, 404, "has no tag") for path in (HEADERS, INSIDE, CURVE, FRAME, TABLE)),
+        *((user, RAW, 403, "files are not given away") for user in ("alice", "beamline")),
+        ("alice", f"{HEADERS}/primary/data/leak", 404, "leads out of the folder"),
+        ("alice", "array/full/one.h5/lysozyme/primary/data/leak", 404, "leads out"),
+        ("alice", "metadata/one.h5/..%2F..%2Ftwo.h5", 404, "no path on disk"),
+    ],
+)
+def test_user_gets(
+    facility: Facility, user: str | None, path: str, status: int, reason: str
+) -> None:
+    answer = facility.get(user, path)
+    assert answer.status_code == status, (reason, answer.text[:300])
+
+
+def test_search_shows_what_one_may_see(facility: Facility) -> None:
+    seen = {
+        user: sorted(facility.client(user))
+        for user in ("beamline", "alice", "bob", "carol", "dave")
+    }
+    assert seen == {
+        "beamline": ["one.h5", "two.h5"],
+        "alice": ["one.h5"],
+        "bob": ["two.h5"],
+        "carol": ["one.h5"],
+        "dave": [],
+    }
+    sample = facility.client("alice")["one.h5/lysozyme"]
+    assert sorted(sample) == ["curves", "monitors", "primary", "processed"]
+    assert sorted(sample["processed"]) == ["_SAXS", "_WAXS", "averaged", "merged", "subtracted"]
+
+
+def test_reader_changes_nothing(facility: Facility) -> None:
+    client = facility.client("alice")
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        client["one.h5/lysozyme"].update_metadata({"sample_name": "gold"})
+    assert refused.value.response.status_code == 403
+    with pytest.raises(httpx.HTTPStatusError):
+        client["one.h5"].delete_contents("lysozyme")
+    assert "lysozyme" in client["one.h5"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "parameter", "reason"),
+    [
+        ("file://localhost{outside}", None, "Tiled does not check an asset without parameter"),
+        ("file://localhost{data}/../{parent}/secret.h5", "data_uris", "it compares texts"),
+        ("file://localhost{data}/link.h5", "data_uris", "a symbolic link leads out"),
+        ("file://localhost{outside}", "data_uris", "Tiled's own check"),
+    ],
+)
+def test_file_outside_the_storage_is_not_served_whoever_registers_it(
+    facility: Facility, outside: Path, uri: str, parameter: str | None, reason: str
+) -> None:
+    client = facility.client("beamline")
+    parent = f"../{outside.parent.name}"
+    target = uri.format(outside=outside, data=facility.data, parent=parent)
+    source = DataSource(
+        "container",
+        None,
+        mimetype=MIMETYPE,
+        parameters={"sample": "lysozyme"},
+        management=Management.external,
+        assets=[Asset(target, False, parameter, 0 if parameter else None)],
+    )
+    key = f"stolen{abs(hash(uri + str(parameter)))}"
+    client["one.h5"].new("container", [source], key=key, metadata={}, specs=[SAMPLE_SPEC])
+    try:
+        for path in ("processed", "processed/averaged", "primary/data/saxs_image"):
+            answer = facility.get("beamline", f"metadata/one.h5/{key}/{path}")
+            assert answer.status_code in (403, 500), reason
+            assert "shape" not in answer.text
+    finally:
+        client["one.h5"].delete_contents(key)

@@ -1,0 +1,163 @@
+"""What one downloads with `curl` holds the numbers of the file, and says whose they are."""
+
+import io
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from small_server import Server
+
+from h5xs_bluesky import h5xs
+from h5xs_bluesky.tiled.serializers import FILE_EXTENSIONS, MEDIA_TYPES, curve_to_dat, frame_to_png
+
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
+
+
+def download(server: Server, path: str, **params: Any) -> bytes:
+    answer = server.get(f"array/full/measured0/lysozyme/{path}", **params)
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "curve"),
+    [
+        ("processed/averaged", {}, ("averaged", None)),
+        ("processed/subtracted", {}, ("subtracted", None)),
+        ("processed/merged", {"slice": "3"}, ("merged", 3)),
+        ("processed/_SAXS", {"slice": "7:8"}, ("_SAXS", 7)),
+    ],
+)
+def test_dat_is_three_columns_that_equal_the_file(
+    server: Server, experiment: Path, path: str, params: dict[str, str], curve: tuple[str, int]
+) -> None:
+    text = download(server, path, format="dat", **params).decode()
+    expected = h5xs(experiment).get_d1("lysozyme", *curve)
+    table = np.loadtxt(io.StringIO(text))
+    known = np.isfinite(expected.data)
+    assert known.sum() > 5
+    np.testing.assert_allclose(table[:, 0], expected.qgrid[known], rtol=1e-8)
+    np.testing.assert_allclose(table[:, 1], expected.data[known], rtol=1e-8)
+    np.testing.assert_allclose(table[:, 2], expected.err[known], rtol=1e-8)
+
+
+def test_dat_says_whose_it_is(server: Server, experiment: Path) -> None:
+    text = download(server, "processed/averaged", format="dat").decode()
+    start = h5xs(experiment).header("lysozyme")
+    header = [line for line in text.splitlines() if line.startswith("#")]
+    for words in (
+        "# lysozyme averaged",
+        f"# uid: {start['uid']}",
+        "# scan_id: 2",
+        "# buffer: buffer",
+        "# trans: 800",
+        "# q (1/Angstrom), I (counts per relative solid angle), sigma (as I)",
+    ):
+        assert words in header
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "reason"),
+    [
+        ("processed/merged", {}, "several curves"),
+        ("processed/averaged", {"slice": "0"}, "I alone"),
+        ("processed/averaged", {"slice": ":,2:9"}, "a part of q, which the metadata do not tell"),
+    ],
+)
+def test_dat_of_what_is_not_one_curve_is_refused(
+    server: Server, path: str, params: dict[str, str], reason: str
+) -> None:
+    answer = server.get(f"array/full/measured0/lysozyme/{path}", format="dat", **params)
+    assert answer.status_code == 406, reason
+
+
+@pytest.mark.parametrize(
+    ("path", "params", "coloured"),
+    [
+        ("processed/averaged", {}, 0.001),
+        ("processed/merged", {}, 0.001),
+        ("processed/merged", {"slice": "2"}, 0.001),
+        ("primary/data/saxs_image", {"slice": "2"}, 0.3),
+        ("primary/data/saxs_image", {"slice": "2:3"}, 0.3),
+    ],
+)
+def test_picture_of_curves_and_frames(
+    server: Server, path: str, params: dict[str, str], coloured: float
+) -> None:
+    picture = Image.open(io.BytesIO(download(server, path, format="png", **params)))
+    assert picture.size == (770, 550)
+    pixels = np.asarray(picture.convert("RGB"), dtype=int)
+    assert np.mean(np.ptp(pixels, axis=-1) > 40) > coloured
+
+
+def test_picture_of_several_frames_is_refused(server: Server) -> None:
+    path = "array/full/measured0/lysozyme/primary/data/saxs_image"
+    assert server.get(path, format="png").status_code == 406
+
+
+def test_frame_of_an_unsigned_detector_leaves_saturated_pixels_out_of_the_scale() -> None:
+    frame = np.full((30, 40), 100, np.uint16)
+    frame[:3] = 65535
+    one = np.asarray(Image.open(io.BytesIO(frame_to_png("image/png", frame, {}))))
+    frame[:3] = 100
+    other = np.asarray(Image.open(io.BytesIO(frame_to_png("image/png", frame, {}))))
+    assert np.mean(np.any(one != other, axis=-1)) < 0.1
+
+
+def test_curve_without_anything_known_but_q_is_written() -> None:
+    text = curve_to_dat("", np.array([[3.0, np.nan], [1.0, np.nan]]), {"q": [0.1, 0.2]}).decode()
+    assert np.loadtxt(io.StringIO(text)).tolist() == [0.1, 3.0, 1.0]
+
+
+def test_monitors_are_csv(server: Server) -> None:
+    answer = server.get("table/full/measured0/lysozyme/monitors", format="csv")
+    lines = answer.text.splitlines()
+    columns = "frame,time,incident,transmitted,transmission,"
+    assert lines[0].startswith(columns)
+    assert lines[0].endswith("superseded,kept,reason,p_value")
+    assert len(lines) == 9
+    first, last = lines[1].split(","), lines[8].split(",")
+    assert (first[0], first[2:5], first[-3:-1]) == ("0", ["1000.0", "800.0", "0.8"], ["True", ""])
+    assert (last[0], last[-3]) == ("7", "False")
+
+
+def test_documented_configuration_offers_the_same_downloads() -> None:
+    documented = yaml.safe_load((HOW_TO / "tiled-production.yml").read_text())
+    assert documented["media_types"] == MEDIA_TYPES
+    assert documented["file_extensions"] == FILE_EXTENSIONS
+
+
+def test_curl_examples_of_the_documentation_run(
+    server: Server, experiment: Path, tmp_path: Path
+) -> None:
+    page = (HOW_TO / "serve-with-tiled.md").read_text(encoding="utf-8")
+    (script,) = (block for block in page.split("```") if "curl" in block and "get()" in block)
+    places = {
+        "SERVER": f"{server.address}/api/v1",
+        "KEY": server.key,
+        "SAMPLE": "measured0/lysozyme",
+        "DETECTOR": "saxs_image",
+    }
+    done = subprocess.run(
+        ["bash", "-euc", script.removeprefix("sh\n")],
+        cwd=tmp_path,
+        env={**os.environ, **places},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    metadata = json.loads((tmp_path / "header.json").read_text())["data"]["attributes"]["metadata"]
+    assert metadata["start"] == h5xs(experiment).header("lysozyme")
+    assert np.loadtxt(tmp_path / "averaged.dat").shape[1] == 3
+    assert np.loadtxt(tmp_path / "frame3.dat").shape[1] == 3
+    for name in ("averaged.png", "frame3.png"):
+        assert Image.open(tmp_path / name).format == "PNG"
+    assert len((tmp_path / "monitors.csv").read_text().splitlines()) == 9
