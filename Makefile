@@ -83,7 +83,7 @@ $(BIN)/python:
 	@echo "Creating .venv with $(PYTHON)"
 	@$(PYTHON) -m venv --clear .venv
 
-$(RUN_READY): requirements.txt pyproject.toml setup.py h5xs_bluesky/reduction/_kernel.c $(BIN)/python
+$(RUN_READY): requirements.txt pyproject.toml setup.py h5xs_bluesky/reduction/integration/_kernel.c $(BIN)/python
 	@echo "Installing what the package needs into .venv (the first time: about a minute)"
 	@$(BIN)/python $(PIP_INSTALL) -r requirements.txt
 	@$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .

@@ -13,7 +13,7 @@ from benchmarks.files import reducing
 from benchmarks.memory import peaks_mb
 from benchmarks.setup import SHAPE, cores, frames, grid, pixels_of, saxs_detector
 from benchmarks.timing import taking_turns
-from h5xs_bluesky.reduction.integrate import make_integrator
+from h5xs_bluesky.reduction.integration.integrate import make_integrator
 
 Row = dict[str, float]
 Work = dict[Any, Callable[[], object]]

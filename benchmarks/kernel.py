@@ -23,8 +23,8 @@ from benchmarks.setup import (
 )
 from benchmarks.timing import Figure, taking_turns
 from h5xs_bluesky.reduction.detector import Detector
-from h5xs_bluesky.reduction.integrate import make_integrator
-from h5xs_bluesky.reduction.method import Method
+from h5xs_bluesky.reduction.integration.integrate import make_integrator
+from h5xs_bluesky.reduction.integration.method import Method
 from h5xs_bluesky.reduction.qgrid import QGrid
 
 Call = Callable[[], object]

@@ -13,7 +13,7 @@ from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import H5xsError
 from h5xs_bluesky.io.experiment import ExperimentSettings, open_for_reading, prepare_experiment
 from h5xs_bluesky.io.names import fill_template
-from h5xs_bluesky.reduction.integrate import Integrator
+from h5xs_bluesky.reduction.integration.integrate import Integrator
 from h5xs_bluesky.reduction.water import WATER
 
 logger = logging.getLogger(__name__)

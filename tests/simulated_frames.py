@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from small_beamline import small_beamline
 
 from h5xs_bluesky.reduction.accumulators import Accumulators
-from h5xs_bluesky.reduction.integrate import Integrator
+from h5xs_bluesky.reduction.integration.integrate import Integrator
+from h5xs_bluesky.reduction.integration.pixels import Pixels
 from h5xs_bluesky.reduction.merge import merge_detectors
-from h5xs_bluesky.reduction.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 
 

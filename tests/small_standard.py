@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from small_beamline import small_beamline
 
 from h5xs_bluesky.config import Beamline
-from h5xs_bluesky.reduction.cones import Placement, beam_center_px
+from h5xs_bluesky.reduction.calibration.cones import Placement, beam_center_px
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
 from h5xs_bluesky.reduction.merge import default_scales

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.geometry import Geometry
-from h5xs_bluesky.reduction.pixels import Pixels
+from h5xs_bluesky.reduction.integration.pixels import Pixels
 from h5xs_bluesky.reduction.py4xs_geometry import Py4xsGeometry
 from h5xs_bluesky.reduction.qgrid import QGrid
 

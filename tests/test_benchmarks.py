@@ -16,8 +16,8 @@ from benchmarks.kernel import ancestors_way
 from benchmarks.memory import own_peak_mb
 from benchmarks.setup import frames, grid, pixels_of, saxs_detector
 from benchmarks.timing import Figure, taking_turns
-from h5xs_bluesky.reduction.integrate import make_integrator
-from h5xs_bluesky.reduction.method import Method
+from h5xs_bluesky.reduction.integration.integrate import make_integrator
+from h5xs_bluesky.reduction.integration.method import Method
 
 KEYS = [
     "kernel_vs_pyfai",

@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "h5xs_bluesky"
-KERNEL = "h5xs_bluesky/reduction/_kernel.abi3.so"
+KERNEL = "h5xs_bluesky/reduction/integration/_kernel.abi3.so"
 NOT_COPIED = shutil.ignore_patterns(
     ".*", "__pycache__", "*.egg-info", "*.so", "build", "dist", "demo-output", "docs"
 )
@@ -107,7 +107,7 @@ def test_source_distribution_holds_what_the_wheel_is_built_from(built: Path) -> 
     with tarfile.open(path) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {"pyproject.toml", "setup.py", "README.md", "LICENSE", "callbacks/__init__.py"}
-    assert {*wanted, "h5xs_bluesky/reduction/_kernel.c"} <= names
+    assert {*wanted, "h5xs_bluesky/reduction/integration/_kernel.c"} <= names
 
 
 def test_checkout_reaches_the_callbacks_through_a_relative_link() -> None:

@@ -13,8 +13,8 @@ import numpy as np
 from h5xs_bluesky.api.standards import Standard
 from h5xs_bluesky.errors import ConfigurationError, ReductionError
 from h5xs_bluesky.io.calibration_files import CalibrationFiles, write_calibration
-from h5xs_bluesky.reduction.calibrants import Calibrant
-from h5xs_bluesky.reduction.calibrate import Calibration, StandardFrame, calibrate
+from h5xs_bluesky.reduction.calibration.calibrants import Calibrant
+from h5xs_bluesky.reduction.calibration.calibrate import Calibration, StandardFrame, calibrate
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
 
@@ -62,7 +62,7 @@ class DetectorCalibration:
 
     def plot(self) -> "Figure":
         """Draw the frame with the rings as fitted, and the distances of the points from them."""
-        from h5xs_bluesky.api.calibration_plot import plot_calibration
+        from h5xs_bluesky.api.plots.calibration import plot_calibration
 
         return plot_calibration(self.result, self.frame, title=self.detector.extension)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from h5xs_bluesky.api.axes import plain_ticks, prepare_axes
 from h5xs_bluesky.api.curve_arithmetic import BEAM, CurveArithmetic
+from h5xs_bluesky.api.plots.axes import plain_ticks, prepare_axes
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.curve_sums import average_curves, merge_curves
 from h5xs_bluesky.reduction.subtract import subtract_background

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from h5xs_bluesky.api.axes import plain_ticks, prepare_axes
 from h5xs_bluesky.api.curve_combination import CurveCombination
+from h5xs_bluesky.api.plots.axes import plain_ticks, prepare_axes
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.curve_files import read_curve
 from h5xs_bluesky.io.replace import replace_whole
@@ -182,7 +182,7 @@ class Data1d(CurveCombination):
         fit = self.guinier(qs, qe, fixed=fix_qe)
         factor = scale_wabs if scale_wabs > 0 else 1.0
         if not no_plot:
-            from h5xs_bluesky.api.guinier_plot import plot_guinier
+            from h5xs_bluesky.api.plots.guinier import plot_guinier
 
             plot_guinier(self, fit, ax, factor=factor, fontsize=fontsize)
         return fit.i0 * factor, fit.rg, [fit.first, fit.last + 1]

@@ -11,8 +11,8 @@ from h5xs_bluesky.api.map2d import TURN_DEG, Map2d
 from h5xs_bluesky.config.options import ReductionOptions
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.detector import Detector
-from h5xs_bluesky.reduction.maps import MapAxis, add_sums, map_frame
-from h5xs_bluesky.reduction.pixels import Pixels
+from h5xs_bluesky.reduction.integration.pixels import Pixels
+from h5xs_bluesky.reduction.maps.sums import MapAxis, add_sums, map_frame
 
 Q_LABEL, PHI_LABEL = "q (Å⁻¹)", "φ (°)"
 QX_LABEL, QY_LABEL = "qx (Å⁻¹)", "qy (Å⁻¹)"

@@ -19,7 +19,7 @@ from h5xs_bluesky.api.h5xs import h5xs
 from h5xs_bluesky.api.standards import read_standard
 from h5xs_bluesky.errors import ConfigurationError, RefusedError
 from h5xs_bluesky.io.experiment import ExperimentSettings, write_settings
-from h5xs_bluesky.reduction.calibrants import Calibrant
+from h5xs_bluesky.reduction.calibration.calibrants import Calibrant
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.merge import moved_detectors
 from h5xs_bluesky.reduction.qgrid import QGrid

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky.errors import ReductionError
-from h5xs_bluesky.reduction.fill import fill_gaps
-from h5xs_bluesky.reduction.maps import MapAxis, MapSums, add_sums
-from h5xs_bluesky.reduction.symmetry import apply_friedel
+from h5xs_bluesky.reduction.maps.fill import fill_gaps
+from h5xs_bluesky.reduction.maps.sums import MapAxis, MapSums, add_sums
+from h5xs_bluesky.reduction.maps.symmetry import apply_friedel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -294,7 +294,7 @@ class Map2d:
         d, err = part.flatten(direction)
         along = part.xc if direction == "x" else part.yc
         if plot_data:
-            from h5xs_bluesky.api.map_plots import plot_profile
+            from h5xs_bluesky.api.plots.maps import plot_profile
 
             label = self.xc_label if direction == "x" else self.yc_label
             plot_profile(ax, along, d, err, x_label=label, **style)
@@ -336,7 +336,7 @@ class Map2d:
         -------
         Axes
         """
-        from h5xs_bluesky.api.map_plots import plot_map
+        from h5xs_bluesky.api.plots.maps import plot_map
 
         return plot_map(
             self,

@@ -18,7 +18,7 @@ from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.names import safe_name
 from h5xs_bluesky.io.stream_rows import superseded_rows
 from h5xs_bluesky.reduction.detector import Detector
-from h5xs_bluesky.reduction.mean_frame import mean_frame
+from h5xs_bluesky.reduction.maps.mean_frame import mean_frame
 
 _MOST_LISTED = 6
 

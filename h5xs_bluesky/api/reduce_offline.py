@@ -17,7 +17,7 @@ from h5xs_bluesky.api.workspace import Workspace
 from h5xs_bluesky.errors import H5xsError, ReductionError
 from h5xs_bluesky.io.frames import open_frames, read_frame
 from h5xs_bluesky.reduction.accumulators import Accumulators
-from h5xs_bluesky.reduction.integrate import Integrator
+from h5xs_bluesky.reduction.integration.integrate import Integrator
 from h5xs_bluesky.reduction.sample import ReducedSample
 
 logger = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from h5xs_bluesky.api.source import ExperimentSource
 from h5xs_bluesky.errors import ConfigurationError, ReductionError
 from h5xs_bluesky.io.frames import open_frames, read_frame
 from h5xs_bluesky.io.image_files import read_image
-from h5xs_bluesky.reduction.calibrate import StandardFrame
+from h5xs_bluesky.reduction.calibration.calibrate import StandardFrame
 from h5xs_bluesky.reduction.detector import Detector
-from h5xs_bluesky.reduction.pixels import Pixels
+from h5xs_bluesky.reduction.integration.pixels import Pixels
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -24,7 +24,7 @@ from h5xs_bluesky.io.processed import read_reduced, write_reduced
 from h5xs_bluesky.io.provenance import Process, Provenance, read_provenance, run_uid_of
 from h5xs_bluesky.io.py4xs_files import added_for_py4xs
 from h5xs_bluesky.reduction.average import unite_averages
-from h5xs_bluesky.reduction.integrate import Integrator
+from h5xs_bluesky.reduction.integration.integrate import Integrator
 from h5xs_bluesky.reduction.sample import ReducedSample
 from h5xs_bluesky.reduction.scale import AUTO
 

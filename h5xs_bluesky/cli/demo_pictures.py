@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.api.axes import Q_LABEL, plain_ticks
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.data2d import Data2d
 from h5xs_bluesky.api.h5xs import h5xs
+from h5xs_bluesky.api.plots.axes import Q_LABEL, plain_ticks
 from h5xs_bluesky.cli.demo_checks import GuinierFit
 from h5xs_bluesky.cli.demo_pattern import draw_pattern
 from h5xs_bluesky.reduction.sample import ReducedSample

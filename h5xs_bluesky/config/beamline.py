@@ -25,8 +25,8 @@ from h5xs_bluesky.io.names import safe_name
 from h5xs_bluesky.io.provenance import Process
 from h5xs_bluesky.io.py4xs_files import detectors_from_json, detectors_to_json
 from h5xs_bluesky.reduction.detector import Detector
-from h5xs_bluesky.reduction.integrate import Integrator, make_integrator
-from h5xs_bluesky.reduction.pixels import Pixels
+from h5xs_bluesky.reduction.integration.integrate import Integrator, make_integrator
+from h5xs_bluesky.reduction.integration.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.similarity import SelectionOptions
 from h5xs_bluesky.reduction.water import EXTERNAL, WATER

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from h5xs_bluesky.errors import ConfigurationError
-from h5xs_bluesky.reduction.method import ENGINES, Method
+from h5xs_bluesky.reduction.integration.method import ENGINES, Method
+from h5xs_bluesky.reduction.integration.splitting import SPLITTING
 from h5xs_bluesky.reduction.scale import check_sc_factor
-from h5xs_bluesky.reduction.splitting import SPLITTING
 from h5xs_bluesky.reduction.water import TRANS_MODES, WATER_Q_RANGE, WaterPeak
 
 WHEN_FULL = ("fail", "pause")

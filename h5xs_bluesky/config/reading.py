@@ -18,11 +18,11 @@ from h5xs_bluesky.config.options import (
 )
 from h5xs_bluesky.config.tables import Table
 from h5xs_bluesky.reduction.detector import Detector
-from h5xs_bluesky.reduction.method import ENGINES, ERROR_MODELS, ESTIMATORS
+from h5xs_bluesky.reduction.integration.method import ENGINES, ERROR_MODELS, ESTIMATORS
+from h5xs_bluesky.reduction.integration.splitting import SPLITTING
 from h5xs_bluesky.reduction.monitors import INTERPOLATIONS, STAMPED, SYNCHRONISE
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.similarity import METHODS, SelectionOptions
-from h5xs_bluesky.reduction.splitting import SPLITTING
 from h5xs_bluesky.reduction.water import TRANS_MODES, WATER_Q_RANGE
 
 

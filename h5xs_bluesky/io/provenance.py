@@ -20,7 +20,7 @@ from h5xs_bluesky.errors import FileFormatError
 from h5xs_bluesky.io.links import follow, refuse_outside
 
 _PACKAGES = ("h5xs_bluesky", "numpy", "scipy", "pyFAI", "freesas", "h5py", "hdf5plugin")
-_KERNEL = "h5xs_bluesky.reduction._kernel"
+_KERNEL = "h5xs_bluesky.reduction.integration._kernel"
 
 
 @cache

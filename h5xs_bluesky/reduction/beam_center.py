@@ -18,9 +18,9 @@ from h5xs_bluesky.reduction.center_fit import (
 )
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
-from h5xs_bluesky.reduction.maps import MapAxis, map_frame
+from h5xs_bluesky.reduction.integration.pixels import Pixels
+from h5xs_bluesky.reduction.maps.sums import MapAxis, map_frame
 from h5xs_bluesky.reduction.orientation import SampleOrientation
-from h5xs_bluesky.reduction.pixels import Pixels
 from h5xs_bluesky.reduction.similarity import run_probability
 
 HORIZONTAL, VERTICAL = "horizontal", "vertical"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from h5xs_bluesky.reduction.maps import MapSums
+from h5xs_bluesky.reduction.maps.sums import MapSums
 
 FEWEST_BINS = 10
 UNKNOWN = (np.nan, np.nan, np.nan)

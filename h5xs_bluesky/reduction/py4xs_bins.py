@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.accumulators import Accumulators
-from h5xs_bluesky.reduction.pixels import Pixels
+from h5xs_bluesky.reduction.integration.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 
 _SNAP = 0.01  # of a bin's width

@@ -17,10 +17,10 @@ from tiled.client.container import Container
 from tiled.ndslice import NDSlice
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.api.axes import plain_ticks, prepare_axes
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.data2d import Data2d
-from h5xs_bluesky.api.plotting import plot_frames
+from h5xs_bluesky.api.plots.axes import plain_ticks, prepare_axes
+from h5xs_bluesky.api.plots.frames import plot_frames
 from h5xs_bluesky.api.raw import frame_number
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.names import safe_name

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from tiled.utils import UnsupportedShape
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.api.axes import plain_ticks, prepare_axes
 from h5xs_bluesky.api.data1d import Data1d
+from h5xs_bluesky.api.plots.axes import plain_ticks, prepare_axes
 from h5xs_bluesky.tiled.arrays import CURVE_SPEC, CURVES_SPEC, FRAMES_SPEC
 
 DAT: Final = "application/x-h5xs-dat"

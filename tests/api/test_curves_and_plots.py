@@ -11,8 +11,8 @@ from matplotlib import colors, pyplot
 from small_beamline import SAXS, small_detector
 
 from h5xs_bluesky import Data1d, Data2d, h5xs
-from h5xs_bluesky.api.axes import prepare_axes
-from h5xs_bluesky.api.plotting import plot_frames
+from h5xs_bluesky.api.plots.axes import prepare_axes
+from h5xs_bluesky.api.plots.frames import plot_frames
 from h5xs_bluesky.errors import ReductionError
 
 LARGE = st.floats(1e-9, 1e9)

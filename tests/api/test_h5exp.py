@@ -35,7 +35,7 @@ from h5xs_bluesky.errors import (
 from h5xs_bluesky.io import calibration_files
 from h5xs_bluesky.io.geometry_files import read_poni
 from h5xs_bluesky.io.replace import FileLock
-from h5xs_bluesky.reduction.cones import beam_center_px
+from h5xs_bluesky.reduction.calibration.cones import beam_center_px
 from h5xs_bluesky.reduction.geometry import Geometry
 from h5xs_bluesky.reduction.qgrid import QGrid
 

@@ -10,9 +10,9 @@ from matplotlib import colors, pyplot
 from small_beamline import SAXS, SHAPES, WAXS, run_documents, small_frames
 
 from h5xs_bluesky import h5xs
-from h5xs_bluesky.api.colours import MASKED
 from h5xs_bluesky.api.frame_choice import chosen_frames
-from h5xs_bluesky.api.pattern_plots import calibrant_rings
+from h5xs_bluesky.api.plots.colours import MASKED
+from h5xs_bluesky.api.plots.patterns import calibrant_rings
 from h5xs_bluesky.errors import ReductionError, SampleNotFoundError
 
 METHODS: list[Callable[..., Any]] = [

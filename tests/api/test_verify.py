@@ -226,7 +226,7 @@ def test_numpy_in_place_of_the_compiled_loop_is_a_change_of_version(
 ) -> None:
     from h5xs_bluesky.config import beamline as module
     from h5xs_bluesky.io import provenance
-    from h5xs_bluesky.reduction.integrate import make_integrator
+    from h5xs_bluesky.reduction.integration.integrate import make_integrator
 
     def plain(*arguments: Any) -> Any:
         return make_integrator(*arguments, compiled=False)

@@ -341,7 +341,7 @@ class _Broken:
 def test_failing_reduction_leaves_the_raw_frames_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from h5xs_bluesky.reduction.compiled import CompiledIntegrator
+    from h5xs_bluesky.reduction.integration.compiled import CompiledIntegrator
 
     monkeypatch.setattr(CompiledIntegrator, "integrate", _Broken(RuntimeError("injected")))
     with caplog.at_level(logging.ERROR):
@@ -449,7 +449,7 @@ def test_flooded_reduction_falls_behind_says_so_and_catches_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The scan is not held, no frame is dropped, and the curves are those of a slow scan."""
-    from h5xs_bluesky.reduction.compiled import CompiledIntegrator
+    from h5xs_bluesky.reduction.integration.compiled import CompiledIntegrator
 
     frames = small_frames(60)
     calm = play(run_documents(frames), tmp_path / "calm")

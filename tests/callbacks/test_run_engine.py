@@ -74,7 +74,7 @@ def test_callback_that_nobody_else_refers_to_stays_subscribed(
 @pytest.mark.parametrize(
     "place",
     [
-        "h5xs_bluesky.reduction.compiled.CompiledIntegrator.integrate",
+        "h5xs_bluesky.reduction.integration.compiled.CompiledIntegrator.integrate",
         "h5xs_bluesky.callbacks.reducer.RunReducer.start",
         "h5xs_bluesky.callbacks.reducer.LiveProcessedFile",
         "h5xs_bluesky.callbacks.finish.average_run",

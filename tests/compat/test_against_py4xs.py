@@ -9,8 +9,8 @@ import pytest
 from py4xs_process import run_py4xs
 
 from h5xs_bluesky.compat.py4xs.hdf import LIKE_PY4XS, h5xs
-from h5xs_bluesky.reduction.integrate import make_integrator
-from h5xs_bluesky.reduction.pixels import Pixels
+from h5xs_bluesky.reduction.integration.integrate import make_integrator
+from h5xs_bluesky.reduction.integration.pixels import Pixels
 from h5xs_bluesky.reduction.py4xs_bins import Py4xsBins
 from h5xs_bluesky.sim.py4xs_files import EXPERIMENTS, write_py4xs_file
 

@@ -11,8 +11,8 @@ from strategies import geometries
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
-from h5xs_bluesky.reduction.integrate import BinnedIntegrator
-from h5xs_bluesky.reduction.pixels import Pixels
+from h5xs_bluesky.reduction.integration.integrate import BinnedIntegrator
+from h5xs_bluesky.reduction.integration.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 
 

@@ -11,8 +11,8 @@ from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
 from h5xs_bluesky.reduction.guinier import fit_guinier, fit_guinier_range
-from h5xs_bluesky.reduction.integrate import make_integrator
-from h5xs_bluesky.reduction.pixels import Pixels
+from h5xs_bluesky.reduction.integration.integrate import make_integrator
+from h5xs_bluesky.reduction.integration.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 
 Q = np.linspace(0.008, 0.3, 150)

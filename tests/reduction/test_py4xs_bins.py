@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from h5xs_bluesky.errors import ReductionError
-from h5xs_bluesky.reduction.integrate import HistogramIntegrator
-from h5xs_bluesky.reduction.method import Method
-from h5xs_bluesky.reduction.pixels import Pixels
+from h5xs_bluesky.reduction.integration.integrate import HistogramIntegrator
+from h5xs_bluesky.reduction.integration.method import Method
+from h5xs_bluesky.reduction.integration.pixels import Pixels
 from h5xs_bluesky.reduction.py4xs_bins import Py4xsBins
 
 

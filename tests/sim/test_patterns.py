@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
-from h5xs_bluesky.reduction.integrate import BinnedIntegrator
+from h5xs_bluesky.reduction.integration.integrate import BinnedIntegrator
+from h5xs_bluesky.reduction.integration.pixels import Pixels
 from h5xs_bluesky.reduction.merge import default_scales
-from h5xs_bluesky.reduction.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.sim.patterns import DEAD, GAP, PatternMaker, Sensor, beam_stop
 

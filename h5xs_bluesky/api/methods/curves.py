@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.api.axes import plain_ticks, prepare_axes
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.experiment import Experiment
 from h5xs_bluesky.api.frame_choice import chosen_frames
+from h5xs_bluesky.api.plots.axes import plain_ticks, prepare_axes
 from h5xs_bluesky.api.raw import frame_number
 from h5xs_bluesky.errors import ReductionError
 
@@ -93,7 +93,7 @@ class CurveMethods(Experiment):
         ReductionError
             If it has no such curves yet.
         """
-        from h5xs_bluesky.api import plotting
+        from h5xs_bluesky.api.plots import frames
 
         name = self._source.resolve(sn)
         with self._source.reading():
@@ -101,9 +101,9 @@ class CurveMethods(Experiment):
         axes = prepare_axes(ax, fontsize=fontsize)
         axes.set_title(name, fontsize=fontsize)
         if show_subtracted:
-            plotting.plot_subtraction(axes, self._memory, name, whole=show_subtraction)
+            frames.plot_subtraction(axes, self._memory, name, whole=show_subtraction)
         else:
-            plotting.plot_sample(axes, self._memory, name, offset=offset, overlap=show_overlap)
+            frames.plot_sample(axes, self._memory, name, offset=offset, overlap=show_overlap)
         plain_ticks(axes)
         return axes
 
@@ -137,7 +137,7 @@ class CurveMethods(Experiment):
         ReductionError
             If none has such a curve.
         """
-        from h5xs_bluesky.api import plotting
+        from h5xs_bluesky.api.plots import frames
 
         names = self._source.chosen(samples)
         with self._source.reading():
@@ -145,6 +145,6 @@ class CurveMethods(Experiment):
                 self._memory.load(name)
         group = schema.SUBTRACTED if show_subtracted else schema.AVERAGED
         axes = prepare_axes(ax, fontsize=fontsize)
-        plotting.plot_comparison(axes, self._memory, names, group)
+        frames.plot_comparison(axes, self._memory, names, group)
         plain_ticks(axes)
         return axes

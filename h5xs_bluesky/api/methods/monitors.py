@@ -114,7 +114,7 @@ class MonitorMethods(Experiment):
                     for key in (schema.TRANSMITTED, schema.INCIDENT, "transmission")
                 }
                 if plot_trigger and len(names) == 1:
-                    from h5xs_bluesky.api.monitor_plots import plot_monitors
+                    from h5xs_bluesky.api.plots.monitors import plot_monitors
 
                     plot_monitors(name, result[name], found)
         return result[names[0]] if isinstance(sn, str) else result

@@ -194,7 +194,7 @@ class PatternMethods(Experiment):
         Axes, or list of Axes
             One, or one for each detector. The cursor tells pixel, q, φ and counts.
         """
-        from h5xs_bluesky.api import showing
+        from h5xs_bluesky.api.plots import showing
 
         patterns = self._patterns(sn, det_ext, frn, detectors, dtype)
         return showing.show_patterns(
@@ -257,7 +257,7 @@ class PatternMethods(Experiment):
         Axes
             The cursor tells qx, qy and the intensity with its standard error.
         """
-        from h5xs_bluesky.api import showing
+        from h5xs_bluesky.api.plots import showing
 
         patterns = self._patterns(sn, det_ext, frn, detectors, dtype)
         shown = showing.less_background(
@@ -314,7 +314,7 @@ class PatternMethods(Experiment):
         Axes
             The cursor tells q, φ and the intensity with its standard error.
         """
-        from h5xs_bluesky.api import showing
+        from h5xs_bluesky.api.plots import showing
 
         patterns = self._patterns(sn, det_ext, frn, detectors, dtype)
         shown = showing.less_background(
@@ -380,7 +380,7 @@ class PatternMethods(Experiment):
             exposures=pattern.exposures,
         )
         if plot:
-            from h5xs_bluesky.api.center_plots import plot_center
+            from h5xs_bluesky.api.plots.center import plot_center
 
             plot_center(found, axes, label=pattern.label)
         return found

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
 
-from h5xs_bluesky.api import showing
 from h5xs_bluesky.api.data2d import Data2d, map_qphi, map_squares
+from h5xs_bluesky.api.plots import showing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,8 +13,8 @@ from h5xs_bluesky.compat.py4xs.detector_config import DetectorConfig
 from h5xs_bluesky.compat.py4xs.exp_para import ExpPara
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.image_files import read_image
-from h5xs_bluesky.reduction.integrate import make_integrator
-from h5xs_bluesky.reduction.pixels import Pixels
+from h5xs_bluesky.reduction.integration.integrate import make_integrator
+from h5xs_bluesky.reduction.integration.pixels import Pixels
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.similarity import SelectionOptions, select_frames
 

@@ -1,0 +1,1 @@
+"""Detectors calibrated from the rings of a standard."""

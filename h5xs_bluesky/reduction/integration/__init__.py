@@ -1,0 +1,1 @@
+"""From the pixels of a frame to the sums of its bins."""

@@ -1,0 +1,1 @@
+"""Maps in two coordinates, as sums over cells."""
