@@ -14,6 +14,7 @@ from h5xs_bluesky.api.reduce_offline import progress_bar
 from h5xs_bluesky.api.settings import read_beamline
 from h5xs_bluesky.api.source import ExperimentSource, experiment_file
 from h5xs_bluesky.errors import FileFormatError
+from h5xs_bluesky.io.experiment import other_groups
 from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.pack import Packer, copy_root
 from h5xs_bluesky.io.provenance import read_provenance
@@ -58,6 +59,7 @@ def pack(
 ) -> list[Packed]:
     """Copy an experiment, or some samples of it, into one file in the ancestor's layout.
 
+    What else a file of the ancestor or of lixtools holds comes along, unless it would hinder py4xs.
     Results in a sidecar are merged in. The file has no links, and opens in `h5xs` with the same
     numbers.
 
@@ -114,6 +116,9 @@ def pack(
         done = [_pack_sample(packer, source, name, ancestor, progress=progress) for name in names]
         if ancestor is not None:
             ancestor.write_root(new)
+        elif samples is None:
+            for name, group in other_groups(opened):
+                packer.group(name, group)
     return done
 
 

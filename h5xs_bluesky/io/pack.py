@@ -87,6 +87,30 @@ class Packer:
         self._members(group, new, left_out, parents=())
         if results is not None:
             self._members(results, new, [], parents=())
+            self._others(group, new)
+
+    def group(self, name: str, group: h5py.Group) -> None:
+        """Copy a group that is no sample.
+
+        Raises
+        ------
+        RefusedError, FileFormatError
+            As for a sample.
+        """
+        new = self.target.create_group(name)
+        _copy_attributes(group, new)
+        self._members(group, new, [], parents=())
+
+    def _others(self, group: h5py.Group, new: h5py.Group) -> None:
+        """Copy what stands in `processed` beside the results that are replaced."""
+        old = follow(group, schema.PROCESSED, roots=self.roots)
+        if not isinstance(old, h5py.Group):
+            return
+        made = new.require_group(schema.PROCESSED)
+        replaced = (*made.attrs, schema.SELECTED, schema.SC_FACTOR)
+        _copy_attributes(old, made, but=replaced)
+        curves = (*made, schema.MERGED, schema.AVERAGED, schema.SUBTRACTED)
+        self._members(old, made, curves, parents=())
 
     def corrections(self, name: str, texts: Sequence[str], source: h5py.File) -> None:
         """Add the flats and darks that detectors need to a packed sample; each stands there once.
@@ -250,9 +274,13 @@ class Packer:
         _copy_attributes(source, made)
 
 
-def _copy_attributes(source: h5py.Group | h5py.Dataset, new: h5py.Group | h5py.Dataset) -> None:
+def _copy_attributes(
+    source: h5py.Group | h5py.Dataset,
+    new: h5py.Group | h5py.Dataset,
+    but: Sequence[str] = (),
+) -> None:
     for key, value in source.attrs.items():
-        if h5py.check_ref_dtype(source.attrs.get_id(key).dtype) is None:
+        if key not in but and h5py.check_ref_dtype(source.attrs.get_id(key).dtype) is None:
             new.attrs[key] = value
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from h5xs_bluesky import h5xs
+from h5xs_bluesky.api.pack import pack
 from h5xs_bluesky.errors import FileFormatError, SampleNotFoundError
 from h5xs_bluesky.io.experiment import other_groups
 from h5xs_bluesky.sim.py4xs_files import py4xs_qgrid
@@ -131,3 +132,51 @@ def test_curves_on_another_grid_are_told(flow_cell: Path) -> None:
         file["protein/processed/merged"] = np.zeros((8, 2, 100))
     with pytest.raises(FileFormatError, match=rf"protein merged.*{py4xs_qgrid().size} bins"):
         h5xs(flow_cell, read_only=True).load_d1s("protein")
+
+
+def members(path: Path) -> dict[str, tuple[object, list[str]]]:
+    """Every group and dataset of a file: its values, and the names of its attributes."""
+    found: dict[str, tuple[object, list[str]]] = {}
+    with h5py.File(path) as file:
+
+        def note(name: str, member: h5py.Group | h5py.Dataset) -> None:
+            values = member[()].tolist() if isinstance(member, h5py.Dataset) else None
+            found[name] = (values, sorted(member.attrs))
+
+        file.visititems(note)
+        found["/"] = (None, sorted(file.attrs))
+    return found
+
+
+def test_what_is_unknown_survives_reduction_and_packing(flow_cell: Path) -> None:
+    """The file itself stays as it is, to the last byte; results of ours replace those of old."""
+    add_results_of_lixtools(flow_cell)
+    before, content = members(flow_cell), flow_cell.read_bytes()
+    dt = h5xs(flow_cell)
+    dt.load_data()
+    dt.average_d1s()
+    dt.average_d1s("protein", selection=[True] * 7 + [False])
+    dt.save_d1s()
+    assert flow_cell.read_bytes() == content
+    packed = flow_cell.with_name("packed.h5")
+    pack(flow_cell, packed)
+    after = members(packed)
+    assert set(before) <= set(after)
+    ours = {"protein/processed/merged"}
+    for name, (values, attributes) in before.items():
+        assert set(attributes) <= set(after[name][1]), name
+        assert name in ours or after[name][0] == values, name
+    again = h5xs(packed, read_only=True)
+    again.load_d1s()
+    for group in ("merged", "averaged"):
+        one, other = (h.get_d1("protein", group) for h in (again, dt))
+        assert np.array_equal(one.data, other.data, equal_nan=True)
+    assert again.samples == ["buffer", "protein"]
+
+
+def test_file_packed_for_py4xs_has_samples_alone(flow_cell: Path) -> None:
+    add_results_of_lixtools(flow_cell)
+    packed = flow_cell.with_name("packed.h5")
+    pack(flow_cell, packed, py4xs=True)
+    with h5py.File(packed) as file:
+        assert sorted(file) == ["buffer", "protein"]

@@ -12,6 +12,7 @@ from h5xs_bluesky.compat.py4xs.hdf import (
     create_linked_files,
     find_field,
     h5_file_access,
+    h5exp,
     h5xs,
     lsh5,
 )
@@ -243,3 +244,25 @@ def test_beam_is_chosen_in_py4xs_terms(flow_cell: Path) -> None:
     assert dt.get_d1("protein").trans == dt.get_d1("protein").trans_w != monitor
     dt.set_trans(transMode=trans_mode.external, calc_water_peak=True, trigger="sol")
     assert dt.get_d1("protein").trans == monitor
+
+
+def test_detectors_are_exchanged_through_a_file_of_their_own(
+    flow_cell: Path, tmp_path: Path
+) -> None:
+    h5exp(tmp_path / "exp.h5", [py4xs_detectors(), py4xs_qgrid()])
+    exp = h5exp(tmp_path / "exp.h5")
+    dt = h5xs(flow_cell, [exp.detectors, exp.qgrid], read_only=True)
+    own = h5xs(flow_cell, read_only=True)
+    for each in (dt, own):
+        each.load_data(samples="buffer")
+    assert np.array_equal(dt.get_d1("buffer").data, own.get_d1("buffer").data, equal_nan=True)
+    assert np.array_equal(exp.read_detectors(), py4xs_qgrid())
+
+
+def test_curves_are_exported_with_py4xs_arguments(flow_cell: Path, tmp_path: Path) -> None:
+    dt = h5xs(flow_cell, read_only=True)
+    dt.load_data()
+    dt.average_d1s()
+    files = dt.export_d1s("protein", f"{tmp_path}/", False, debug=True)
+    assert [file.name for file in files] == ["protein_a.dat"]
+    assert np.loadtxt(files[0]).shape[1] == 3

@@ -12,7 +12,7 @@ from h5xs_bluesky.sim.samples import PROTEIN
 RG = PROTEIN.guinier_radius_angstrom
 
 
-def test_samples_are_processed_with_their_buffers(flow_cell: Path) -> None:
+def test_samples_are_processed_with_their_buffers(flow_cell: Path, tmp_path: Path) -> None:
     dt = h5sol_HT(flow_cell)
     dt.assign_buffer({"protein": "buffer"})
     assert dt.buffer_list == {"protein": ["buffer"]}
@@ -23,6 +23,9 @@ def test_samples_are_processed_with_their_buffers(flow_cell: Path) -> None:
     assert dt.attrs["protein"]["selected"].sum() == 4
     dt.change_buffer("protein", ["buffer"])
     dt.plot_sample("protein", show_subtracted=True)
+    dt.update_h5()
+    dt.export_txt("protein", f"{tmp_path}/")
+    assert np.loadtxt(tmp_path / "protein_s.dat").shape[1] == 3
 
 
 def test_series_behind_a_column_is_its_own_buffer(sec: Path) -> None:

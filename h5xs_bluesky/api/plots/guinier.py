@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.plots.axes import I_LABEL
 from h5xs_bluesky.reduction.guinier import Guinier
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from h5xs_bluesky.api.data1d import Data1d
 
 Q2_LABEL = "q² (10⁻³ Å⁻²)"
 
@@ -20,7 +19,7 @@ _DATA, _FIT = "#1f4e79", "#d1495b"
 
 
 def plot_guinier(
-    d1: "Data1d", fit: Guinier, ax: "Axes | None" = None, *, factor: float = 1.0, fontsize: Any
+    d1: Data1d, fit: Guinier, ax: "Axes | None" = None, *, factor: float = 1.0, fontsize: Any
 ) -> "Axes":
     """Plot I on a logarithmic scale over q², and the fit in its range.
 

@@ -66,6 +66,10 @@ class h5sol_HT(h5xs):
         """Plot a sample; see `plot_d1s`."""
         return self.plot_d1s(*args, **kwargs)
 
+    def export_txt(self, *args: Any, **kwargs: Any) -> Any:
+        """Write text files; see `export_d1s`."""
+        return self.export_d1s(*args, **kwargs)
+
 
 class h5sol_HPLC(h5xs):
     """A series of frames behind a column: one sample, some of whose frames are its buffer.

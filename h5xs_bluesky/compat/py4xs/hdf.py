@@ -4,7 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data2d import Data2d
+from h5xs_bluesky.api.h5exp import h5exp as _h5exp
 from h5xs_bluesky.api.h5xs import h5xs as _h5xs
+from h5xs_bluesky.api.settings import as_detectors
 from h5xs_bluesky.compat.py4xs.detector_config import DetectorConfig, create_det_from_attrs
 from h5xs_bluesky.compat.py4xs.h5_files import (
     create_linked_files,
@@ -33,6 +35,7 @@ __all__ = [
     "create_linked_files",
     "find_field",
     "h5_file_access",
+    "h5exp",
     "h5xs",
     "lsh5",
 ]
@@ -275,6 +278,17 @@ class h5xs(_h5xs):
         """
         super().set_trans(transMode, *arguments, **named)
 
+    def export_d1s(
+        self,
+        samples: str | Sequence[str] | None = None,
+        path: str | Path = "",
+        save_subtracted: bool | Literal["merged"] = True,
+        debug: bool | str = False,
+        **ours: Any,
+    ) -> list[Path]:
+        """Write curves as text; see `h5xs_bluesky.h5xs.export_d1s`. `debug` does nothing."""
+        return super().export_d1s(samples, path, save_subtracted, **ours)
+
     def save_d1s(self, sn: str | None = None, debug: bool | str = False) -> None:
         """Save; see `h5xs_bluesky.h5xs.save_d1s`. `debug` does nothing."""
         super().save_d1s(sn)
@@ -336,3 +350,29 @@ def _config(detector: Any) -> Any:
     except ReductionError as error:
         logger.info("%s is not described in py4xs' terms: %s", detector.extension, error)
         return detector
+
+
+class h5exp(_h5exp):
+    """Detectors and q-grid for other objects; see `h5xs_bluesky.h5exp`.
+
+    ``[exp.detectors, exp.qgrid]`` is what `h5xs` takes.
+
+    Parameters
+    ----------
+    fn, roots, read_only
+        As of `h5xs_bluesky.h5exp`.
+    exp_setup
+        ``[detectors, qgrid]``; detectors may be `DetectorConfig`.
+    """
+
+    def __init__(
+        self,
+        fn: str | Path,
+        exp_setup: Sequence[Any] | None = None,
+        *,
+        roots: Sequence[str | Path] = (),
+        read_only: bool = False,
+    ) -> None:
+        if exp_setup is not None:
+            exp_setup = [as_detectors(exp_setup[0]), *exp_setup[1:]]
+        super().__init__(fn, exp_setup, roots=roots, read_only=read_only)
