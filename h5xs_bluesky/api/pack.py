@@ -14,6 +14,7 @@ from h5xs_bluesky.api.reduce_offline import progress_bar
 from h5xs_bluesky.api.settings import read_beamline
 from h5xs_bluesky.api.source import ExperimentSource, experiment_file
 from h5xs_bluesky.errors import FileFormatError
+from h5xs_bluesky.io.experiment import other_groups
 from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.pack import Packer, copy_root
 from h5xs_bluesky.io.provenance import read_provenance
@@ -75,8 +76,8 @@ def pack(
         Copy frames as they are compressed (bitshuffle-LZ4), instead of making them gzip, which
         every HDF5 library reads.
     py4xs
-        Add the names that py4xs insists on, and leave out samples without frames, which it cannot
-        bear.
+        Add the names that py4xs insists on, and leave out what it cannot bear: samples without
+        frames, and groups that are no samples.
     overwrite
         Replace a file that is there.
     workers
@@ -114,6 +115,9 @@ def pack(
         done = [_pack_sample(packer, source, name, ancestor, progress=progress) for name in names]
         if ancestor is not None:
             ancestor.write_root(new)
+        elif samples is None:
+            for name, group in other_groups(opened):  # of others, as the ancestor's `overall`
+                packer.sample(name, group)
     return done
 
 

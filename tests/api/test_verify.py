@@ -228,8 +228,8 @@ def test_numpy_in_place_of_the_compiled_loop_is_a_change_of_version(
     from h5xs_bluesky.io import provenance
     from h5xs_bluesky.reduction.integrate import make_integrator
 
-    def plain(*arguments: Any) -> Any:
-        return make_integrator(*arguments, compiled=False)
+    def plain(*arguments: Any, **options: Any) -> Any:
+        return make_integrator(*arguments, **{**options, "engine": "numpy"})
 
     versions = {**provenance.current_versions(), "compiled loop": "no"}
     monkeypatch.setattr(module, "make_integrator", plain)
