@@ -52,7 +52,8 @@ def write_experiment(folder: Path, count: int, **options: Any) -> Path:
     prepare_experiment(folder, Configuration(line).settings)
     run = event_model.compose_run(metadata={"sample_name": SAMPLE})
     uid = str(run.start_doc["uid"])
-    writer = RawWriter(RunFolder.claim(folder, name=SAMPLE, scan_id=None, uid=uid), {})
+    claimed = RunFolder.claim(folder, name=SAMPLE, scan_id=None, uid=uid)
+    writer = RawWriter(claimed, {}, tell=_fail)
     writer.record("start", dict(run.start_doc))
     shape = line.detectors[0].geometry.shape
     key = {"source": "benchmark", "dtype": "array", "shape": list(shape)}
@@ -79,3 +80,7 @@ def _compressed(frame: NDArray[np.int32]) -> FrameStack:
     chunks: Future[list[bytes]] = Future()
     chunks.set_result([compress(frame)])
     return FrameStack(frames=frame[None], chunks=chunks)
+
+
+def _fail(problem: str) -> None:
+    raise RuntimeError(problem)

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -28,7 +29,7 @@ _SHARE_OF_PUBLISHING = 0.05  # of the time
 
 
 class RawWriter:
-    """Writes the documents of one run into its folder; one thread calls it.
+    """Writes the documents of one run into its folder; one thread calls it, any may `publish`.
 
     An event is acknowledged in this order: the frames of all fields are flushed, then their
     counts, then the journal's record with the row numbers, and that is flushed. The journal is
@@ -56,6 +57,7 @@ class RawWriter:
         self._tell = tell
         self._unpublished = False
         self._next_publication = 0.0
+        self._reading = threading.Lock()  # of the contents, which must not change meanwhile
 
     def record(self, name: str, doc: Document, received: float = math.nan) -> None:
         """Write a document that is no event.
@@ -66,7 +68,7 @@ class RawWriter:
             When it came, in s since the epoch: the time of rows that it begins.
         """
         self._journal.append(name, doc)
-        self.contents.consume(name, doc)
+        self._consume(name, doc)
         if name == "descriptor":
             self._open_stream(doc)
             self.publish()
@@ -91,7 +93,7 @@ class RawWriter:
         )
         record = {**doc, "data": {**doc["data"], **references}}
         self._journal.append("event", record)
-        row = self.contents.consume("event", record)
+        row = self._consume("event", record)
         self._append_new_rows(stream, doc)
         self._publish_new_files(since=known)
         return AcknowledgedEvent(
@@ -137,7 +139,7 @@ class RawWriter:
         else:
             record["reference"] = self._frames.copy(arrival, arrival.chunks, list(rows))
         self._journal.append(FOUND, record)
-        self.contents.consume(FOUND, record)
+        self._consume(FOUND, record)
         self._publish_new_files(since=known)
         return [
             AcknowledgedEvent(
@@ -151,7 +153,8 @@ class RawWriter:
         began = time.monotonic()
         self._unpublished = False
         try:
-            write_run_file(self.folder.path, self.contents, self.metadata)
+            with self._reading:
+                write_run_file(self.folder.path, self.contents, self.metadata)
         except Exception as error:
             logger.exception("%s could not be replaced", self.folder.path / schema.RUN_FILE)
             self._tell(f"{schema.RUN_FILE} could not be replaced: {type(error).__name__}: {error}")
@@ -161,6 +164,10 @@ class RawWriter:
     def keep(self, name: str, doc: Document) -> None:
         """Write a document that does not fit the others into the journal, and that is all."""
         self._journal.append(name, doc)
+
+    def _consume(self, name: str, doc: Document) -> int | None:
+        with self._reading:
+            return self.contents.consume(name, doc)
 
     def _publish_new_files(self, *, since: int) -> None:
         """Show new files: the first ones at once, more of them when it is time again."""
@@ -198,7 +205,7 @@ class RawWriter:
         self._streams[name] = StreamFile(path, scalars=scalars)
         record = {"stream": name, "file": path.name, "scalars": scalars}
         self._journal.append(STREAM_FILE, record)
-        self.contents.consume(STREAM_FILE, record)
+        self._consume(STREAM_FILE, record)
 
     def _append_new_rows(
         self, stream: str, event: Document | None = None, *, received: float = math.nan

@@ -77,8 +77,8 @@ def pack(
         Copy frames as they are compressed (bitshuffle-LZ4), instead of making them gzip, which
         every HDF5 library reads.
     py4xs
-        Add the names that py4xs insists on, and leave out samples without frames, which it cannot
-        bear.
+        Add the names that py4xs insists on, and leave out what it cannot bear: samples without
+        frames, and groups that are no samples.
     overwrite
         Replace a file that is there.
     workers

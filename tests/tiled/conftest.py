@@ -39,7 +39,9 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
         plan_name="count",
     )
     nothing = run_documents([], sample_name="nothing", scan_id=3)
-    return write_experiment(tmp_path_factory.mktemp("measured"), buffer, sample, nothing)
+    return write_experiment(
+        tmp_path_factory.mktemp("served", numbered=False), buffer, sample, nothing
+    )
 
 
 @pytest.fixture
@@ -68,5 +70,5 @@ def server(experiment: Path) -> Iterator[Server]:
     """One server for all tests that only read."""
     with serving(experiment.parent) as running_server:
         found = running_server.client()
-        wait_until(lambda: "measured0" in found and len(list(found["measured0"])) == 3)
+        wait_until(lambda: "served" in found and len(list(found["served"])) == 3)
         yield running_server

@@ -16,12 +16,12 @@ from h5xs_bluesky.tiled.client import GrowingArrayClient, SampleClient
 
 @pytest.fixture(scope="module")
 def sample(server: Server) -> Any:
-    return server.client()["measured0"]["lysozyme"]
+    return server.client()["served"]["lysozyme"]
 
 
 @pytest.fixture(scope="module")
 def nothing(server: Server) -> Any:
-    return server.client()["measured0"]["nothing"]
+    return server.client()["served"]["nothing"]
 
 
 def test_tiled_finds_our_classes(sample: Any) -> None:

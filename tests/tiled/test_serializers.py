@@ -20,7 +20,7 @@ HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 
 
 def download(server: Server, path: str, **params: Any) -> bytes:
-    answer = server.get(f"array/full/measured0/lysozyme/{path}", **params)
+    answer = server.get(f"array/full/served/lysozyme/{path}", **params)
     assert answer.status_code == 200, answer.text
     return answer.content
 
@@ -73,7 +73,7 @@ def test_dat_says_whose_it_is(server: Server, experiment: Path) -> None:
 def test_dat_of_what_is_not_one_curve_is_refused(
     server: Server, path: str, params: dict[str, str], reason: str
 ) -> None:
-    answer = server.get(f"array/full/measured0/lysozyme/{path}", format="dat", **params)
+    answer = server.get(f"array/full/served/lysozyme/{path}", format="dat", **params)
     assert answer.status_code == 406, reason
 
 
@@ -97,7 +97,7 @@ def test_picture_of_curves_and_frames(
 
 
 def test_picture_of_several_frames_is_refused(server: Server) -> None:
-    path = "array/full/measured0/lysozyme/primary/data/saxs_image"
+    path = "array/full/served/lysozyme/primary/data/saxs_image"
     assert server.get(path, format="png").status_code == 406
 
 
@@ -116,7 +116,7 @@ def test_curve_without_anything_known_but_q_is_written() -> None:
 
 
 def test_monitors_are_csv(server: Server) -> None:
-    answer = server.get("table/full/measured0/lysozyme/monitors", format="csv")
+    answer = server.get("table/full/served/lysozyme/monitors", format="csv")
     lines = answer.text.splitlines()
     columns = "frame,time,incident,transmitted,transmission,"
     assert lines[0].startswith(columns)
@@ -141,7 +141,7 @@ def test_curl_examples_of_the_documentation_run(
     places = {
         "SERVER": f"{server.address}/api/v1",
         "KEY": server.key,
-        "SAMPLE": "measured0/lysozyme",
+        "SAMPLE": "served/lysozyme",
         "DETECTOR": "saxs_image",
     }
     done = subprocess.run(

@@ -25,7 +25,7 @@ CLIENTS = 8
 
 @pytest.fixture(scope="module")
 def samples(server: Server) -> Any:
-    return server.client()["measured0"]
+    return server.client()["served"]
 
 
 @pytest.mark.parametrize(
@@ -62,16 +62,16 @@ def test_client_reads_what_the_file_holds(samples: Any, experiment: Path) -> Non
 @pytest.mark.parametrize(
     ("path", "key", "status", "reason"),
     [
-        ("metadata/measured0/lysozyme", None, 401, "no key"),
-        ("metadata/measured0/lysozyme", "wrong", 401, "another key"),
-        ("array/full/measured0/lysozyme/processed/averaged", None, 401, "no key"),
-        ("array/full/measured0/lysozyme/processed/averaged", "secret1", 200, "the key"),
-        ("metadata/measured0/nobody", "secret1", 404, "no such sample"),
-        ("metadata/measured0/lysozyme/primary/data/nothing", "secret1", 404, "no such field"),
-        ("metadata/measured0/lysozyme/processed/merged/x", "secret1", 404, "arrays end the path"),
+        ("metadata/served/lysozyme", None, 401, "no key"),
+        ("metadata/served/lysozyme", "wrong", 401, "another key"),
+        ("array/full/served/lysozyme/processed/averaged", None, 401, "no key"),
+        ("array/full/served/lysozyme/processed/averaged", "secret1", 200, "the key"),
+        ("metadata/served/nobody", "secret1", 404, "no such sample"),
+        ("metadata/served/lysozyme/primary/data/nothing", "secret1", 404, "no such field"),
+        ("metadata/served/lysozyme/processed/merged/x", "secret1", 404, "arrays end the path"),
         ("metadata/..%2F..%2Fetc%2Fpasswd", "secret1", 404, "no path on disk"),
-        ("asset/bytes/measured0/lysozyme", "secret1", 403, "whole files are not given"),
-        ("asset/manifest/measured0/lysozyme", "secret1", 403, "nor are they listed"),
+        ("asset/bytes/served/lysozyme", "secret1", 403, "whole files are not given"),
+        ("asset/manifest/served/lysozyme", "secret1", 403, "nor are they listed"),
     ],
 )
 def test_who_gets_what(
@@ -84,14 +84,14 @@ def test_who_gets_what(
 def test_public_server_is_read_without_a_key_and_changed_with_it_only(experiment: Path) -> None:
     with serving(experiment.parent, "--public", "--raw-files") as server:
         client = server.client()
-        wait_until(lambda: "measured0" in client and "lysozyme" in client["measured0"])
-        path = "metadata/measured0/lysozyme"
+        wait_until(lambda: "served" in client and "lysozyme" in client["served"])
+        path = "metadata/served/lysozyme"
         answer = server.get(path, None)
         assert answer.json()["data"]["attributes"]["metadata"]["sample_name"] == "lysozyme"
         url = f"{server.address}/api/v1/{path}"
         assert httpx.delete(url).status_code == 401
         assert httpx.put(url, json={"metadata": {}}).status_code == 401
-        raw = server.get("asset/bytes/measured0/lysozyme", None, id=1)
+        raw = server.get("asset/bytes/served/lysozyme", None, id=1)
         assert raw.status_code == 200
         assert raw.content == experiment.read_bytes()
 

@@ -68,7 +68,7 @@ def seen(browser: Any, selector: str) -> list[Any]:
 def test_page_opens_a_sample_and_charts_its_average(
     server: Server, browser: Any, experiment: Path, tmp_path: Path
 ) -> None:
-    browser.get(f"{server.address}/ui/browse/measured0?api_key={server.key}")
+    browser.get(f"{server.address}/ui/browse/served?api_key={server.key}")
     names = {cell.text for cell in seen(browser, "[role=gridcell]")}
     assert {"buffer", "lysozyme", "nothing"} <= names
     for name in ("lysozyme", "curves", "averaged_I"):
