@@ -342,9 +342,9 @@ def _largest(
         return 0.0 if np.array_equal(then, now) else float("inf")
     if np.array_equal(then, now, equal_nan=True):
         return 0.0
-    one, other = then.astype(float), now.astype(float)
+    one, other = np.atleast_1d(then).astype(float), np.atleast_1d(now).astype(float)
     size = np.maximum(np.abs(one), np.abs(other))
-    if scale is not None and scale.shape == size.shape:
+    if scale is not None and scale.shape == then.shape:
         size = np.maximum(size, np.abs(scale))
     with np.errstate(invalid="ignore", divide="ignore"):
         off = np.abs(one - other) / size

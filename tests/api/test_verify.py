@@ -239,6 +239,45 @@ def test_numpy_in_place_of_the_compiled_loop_is_a_change_of_version(
     assert found.changes == {"compiled loop": ("yes", "no")}
 
 
+SCALARS = [
+    ("reduction/averaged", "trans", "reduction/averaged@trans"),
+    ("reduction/averaged", "trans_sigma", "reduction/averaged@trans_sigma"),
+    ("reduction/subtracted", "sc_factor", "processed@sc_factor"),  # it is subtracted with
+    ("reduction/subtracted", "automatic", "reduction/subtracted@sc_factor"),
+    ("processed", "sc_factor", "processed@sc_factor"),
+    ("processed/averaged", "trans", "processed/averaged@trans"),
+]
+
+
+@pytest.mark.parametrize(("member", "name", "difference"), SCALARS)
+def test_number_that_was_changed_is_found_and_the_other_samples_are_told(
+    play: Play, member: str, name: str, difference: str
+) -> None:
+    path = play(
+        run_documents(small_frames(3, seed=1, mean=20.0), sample_name="buffer"),
+        run_documents(small_frames(3, seed=2, mean=60.0), sample_name="lysozyme", buffer="buffer"),
+        reduction=ReductionOptions(water_q_range=(0.1, 0.18)),
+    )
+    with h5py.File(path.parent / "lysozyme" / "processed.h5", "r+") as file:
+        attrs = file[member].attrs
+        value = attrs[name]
+        attrs[name] = ~value if isinstance(value, np.bool_) else value * 1.01
+    found = {each.sample: each for each in verify(path)}
+    assert found["buffer"].outcome == "identical"
+    assert found["lysozyme"].outcome == "differs"
+    assert difference in found["lysozyme"].differences
+
+
+def test_number_that_other_versions_round_otherwise_is_equal(experiment: Path) -> None:
+    processed = experiment.parent / "lysozyme" / "processed.h5"
+    noted_version(processed, "1.0")
+    with h5py.File(processed, "r+") as file:
+        file["reduction/averaged"].attrs["trans"] *= 1 + 1e-15
+    found = only(experiment, "lysozyme")
+    assert found.outcome == "equal"
+    assert set(found.differences) == {"reduction/averaged@trans"}
+
+
 def test_text_that_was_changed_is_an_infinite_difference(experiment: Path) -> None:
     with h5py.File(experiment.parent / "lysozyme" / "processed.h5", "r+") as file:
         file["reduction/selection/reason"][7] = "transmission"
