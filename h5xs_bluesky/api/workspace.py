@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
 from h5xs_bluesky import schema
@@ -18,6 +19,7 @@ from h5xs_bluesky.api.stored import (
 )
 from h5xs_bluesky.config import AVERAGING_CHOICE, Beamline
 from h5xs_bluesky.errors import FileFormatError, ReductionError
+from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.processed import read_reduced
 from h5xs_bluesky.io.provenance import Provenance, run_uid_of
 from h5xs_bluesky.reduction.sample import ReducedSample
@@ -109,7 +111,8 @@ class Workspace:
         """Take over a new reduction of a sample's frames, in place of the one before.
 
         What was made from the very same numbers stays; otherwise the user's own selection does,
-        and what normalises, and the factor for the buffer.
+        and what normalises, and the factor for the buffer. That one also stays of curves that
+        another program made.
         """
         self.d1s.pop(name, None)
         if before is not None and same_frames(fresh, before):
@@ -117,6 +120,8 @@ class Workspace:
             return
         if before is not None:
             fresh = self._as_chosen(fresh, before)
+        else:
+            fresh = replace(fresh, sc_factor=self._foreign_factor(name))
         uid = run_uid_of(self.source.sample(name))
         self.change(name, fresh)
         self.provenance[name] = Provenance(frames=self.beamline.reduction_process(uid))
@@ -127,6 +132,20 @@ class Workspace:
         own = selection is not None and EXPLICIT in selection.reason
         if selection is not None and own and len(selection.kept) == len(fresh.superseded):
             self.attrs[name][schema.SELECTED] = selection.kept.copy()
+
+    def _foreign_factor(self, name: str) -> float | None:
+        """Give the factor for the buffer that another program noted; None where there is none."""
+        sample = self.source.sample(name)
+        processed = follow(sample, schema.PROCESSED, roots=self.source.roots)
+        for member in (processed, sample):
+            noted: Any = None if member is None else member.attrs.get(schema.SC_FACTOR)
+            try:
+                factor = float(noted)
+            except (TypeError, ValueError):  # none, or a text
+                continue
+            if isfinite(factor) and factor > 0:
+                return factor
+        return None
 
     def _as_chosen(self, fresh: ReducedSample, before: ReducedSample) -> ReducedSample:
         """Let a new reduction keep what the user chose for the one before."""

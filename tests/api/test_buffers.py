@@ -205,10 +205,9 @@ def test_read_only_object_subtracts_in_memory(
     assert any("read-only" in text for text in caplog.messages)
 
 
-def test_file_of_the_ancestor_keeps_its_buffers_in_memory(
-    tmp_path: Path, series: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    packed = tmp_path / "packed.h5"
+def one_file(series: Path) -> Path:
+    """Copy an experiment into one file, which is of another origin."""
+    packed = series.parent / "packed.h5"
     with h5py.File(series) as old, h5py.File(packed, "w") as new:
         for key, value in old.attrs.items():
             new.attrs[key] = value
@@ -218,11 +217,49 @@ def test_file_of_the_ancestor_keeps_its_buffers_in_memory(
                 group.attrs[key] = value
             for member in old[name]:
                 old.copy(old[name][member], group, name=member, expand_external=True)
+    return packed
+
+
+def test_file_of_the_ancestor_keeps_its_buffers_in_memory(
+    series: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
-        dt = h5xs(packed)
+        dt = h5xs(one_file(series))
         dt.subtract_buffer("one", buffer_list={"one": ["buf 1", "buf 2"]})
     assert any("stay in memory" in text for text in caplog.messages)
     assert np.isfinite(dt.get_d1("one", "subtracted").data).any()
+
+
+@pytest.mark.parametrize(
+    ("of_curves", "of_sample", "expected", "reason"),
+    [
+        (0.9, None, 0.9, "py4xs notes it with the curves"),
+        (None, 0.8, 0.8, "or with the sample"),
+        (0.9, 0.8, 0.9, "it was subtracted with the former"),
+        ("auto", 0.8, 0.8, "a text is no factor"),
+    ],
+)
+def test_factor_that_another_program_stored_is_asked_for(
+    series: Path, of_curves: Any, of_sample: Any, expected: float, reason: str
+) -> None:
+    path = one_file(series)
+    with h5py.File(path, "r+") as file:
+        for name in ("one", "buf 1"):
+            del file[name]["reduction"]
+        file["one"].attrs["buffer"] = "buf 1"
+        for group, value in ((file["one/processed"], of_curves), (file["one"], of_sample)):
+            if value is not None:
+                group.attrs["sc_factor"] = value
+    dt = h5xs(path)
+    with pytest.raises(ReductionError, match=r"one: .*reduced by load_data.*another program"):
+        dt.subtract_buffer("one", sc_factor=-1)
+    dt.load_data()
+    dt.average_d1s()
+    dt.subtract_buffer("one", sc_factor=-1)
+    assert dt.attrs["one"]["sc_factor"] == expected, reason
+    sample, buffer = data(dt, "one", "averaged"), data(dt, "buf 1", "averaged")
+    difference = sample.data - expected * sample.trans / buffer.trans * buffer.data
+    assert np.allclose(data(dt, "one", "subtracted").data, difference, equal_nan=True)
 
 
 @pytest.mark.parametrize(

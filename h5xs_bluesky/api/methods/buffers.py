@@ -141,6 +141,12 @@ class BufferMethods(Experiment):
                 f"samples {sorted(buffers.names)}"
             )
         reduced = self._memory.load(name)
+        if reduced is None and self.d1s[name]:
+            raise ReductionError(
+                f"{name}: expected frames reduced by load_data(), found the curves "
+                f"{sorted(self.d1s[name])} of another program, without the sums behind them: call "
+                "load_data() and average_d1s() first"
+            )
         if reduced is None or reduced.average is None:
             raise ReductionError(
                 f"{name}: expected an average, found {sorted(self.d1s[name]) or 'no curves'}: call "
