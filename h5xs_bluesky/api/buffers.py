@@ -34,7 +34,7 @@ class BufferTable:
         samples: Sequence[str],
         assigned: Mapping[str, Sequence[str]],
     ) -> "BufferTable":
-        """Read it from the samples' attributes; what the user assigned wins.
+        """Read it from the samples' attributes; what the user assigned wins, now or in a sidecar.
 
         Parameters
         ----------
@@ -45,9 +45,11 @@ class BufferTable:
         for group in samples:
             attrs = source.sample(group).attrs
             names[group] = text_attribute(attrs, schema.SAMPLE_NAME, group)
-            buffers = text_attribute(attrs, schema.BUFFER) or text_attribute(
-                attrs, schema.H5XS_BUFFER
-            )
+            buffers = source.assigned_buffer(group)
+            if buffers is None:
+                buffers = text_attribute(attrs, schema.BUFFER) or text_attribute(
+                    attrs, schema.H5XS_BUFFER
+                )
             wanted[group] = list(split_names(buffers))
         wanted |= {group: list(buffers) for group, buffers in assigned.items()}
         return cls(names=names, wanted={group: w for group, w in wanted.items() if w})

@@ -150,6 +150,7 @@ def _pack_sample(
         with source.results(name) as results:
             packer.sample(name, group, results=None if results == group else results)
             _pack_corrections(packer, source, name, results)
+    _pack_buffer(packer.target[name], source.assigned_buffer(name))
     added = () if ancestor is None else ancestor.add(packer.target[name])
     return Packed(sample=name, frames=copied, added=added)
 
@@ -157,6 +158,16 @@ def _pack_sample(
 def _py4xs_names(source: ExperimentSource, names: Sequence[str]) -> Py4xsNames:
     samples = [source.sample(name) for name in names]
     return Py4xsNames(read_beamline(source.opened, None, ""), samples, roots=source.roots)
+
+
+def _pack_buffer(new: h5py.Group, assigned: str | None) -> None:
+    """Let a packed sample have the buffers that its sidecar names."""
+    if assigned is None:
+        return
+    for name in {schema.BUFFER, schema.H5XS_BUFFER} & set(new.attrs):
+        del new.attrs[name]
+    if assigned:
+        new.attrs[schema.BUFFER] = assigned
 
 
 def _pack_corrections(

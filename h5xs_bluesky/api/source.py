@@ -13,7 +13,7 @@ from h5xs_bluesky.errors import FileFormatError, SampleNotFoundError
 from h5xs_bluesky.io.attributes import text_attribute
 from h5xs_bluesky.io.experiment import find_sample, open_for_reading, sample_names
 from h5xs_bluesky.io.links import follow
-from h5xs_bluesky.io.sidecar import sidecar_of
+from h5xs_bluesky.io.sidecar import sidecar_buffer, sidecar_of
 
 
 def experiment_file(path: Path) -> Path:
@@ -51,14 +51,27 @@ class ExperimentSource:
     @contextmanager
     def results(self, name: str) -> Iterator[h5py.Group]:
         """Give the group that holds a sample's results: its own, or that in the file's sidecar."""
-        sidecar = sidecar_of(self.path)
-        if sidecar.exists():
-            with h5py.File(sidecar, "r") as file:
-                group = follow(file, self.resolve(name), roots=self.roots)
-                if isinstance(group, h5py.Group):
-                    yield group
-                    return
+        with self._beside(name) as group:
+            if group is not None and {schema.PROCESSED, schema.REDUCTION} & set(group):
+                yield group
+                return
         yield self.sample(name)
+
+    def assigned_buffer(self, name: str) -> str | None:
+        """Give the names of a sample's buffers in the file's sidecar; None where none are noted."""
+        with self._beside(name) as group:
+            return None if group is None else sidecar_buffer(group)
+
+    @contextmanager
+    def _beside(self, name: str) -> Iterator[h5py.Group | None]:
+        """Give a sample's group in the file's sidecar."""
+        sidecar = sidecar_of(self.path)
+        if not sidecar.exists():
+            yield None
+            return
+        with h5py.File(sidecar, "r") as file:
+            group = follow(file, self.resolve(name), roots=self.roots)
+            yield group if isinstance(group, h5py.Group) else None
 
     @contextmanager
     def reading(self) -> Iterator[h5py.File]:

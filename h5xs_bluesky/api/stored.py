@@ -22,7 +22,7 @@ from h5xs_bluesky.io.processed import read_processed, read_reduced, write_proces
 from h5xs_bluesky.io.provenance import Provenance, read_provenance
 from h5xs_bluesky.io.run_contents import RunContents
 from h5xs_bluesky.io.run_files import RunFolder, sample_attributes, write_run_file
-from h5xs_bluesky.io.sidecar import write_sidecar
+from h5xs_bluesky.io.sidecar import write_sidecar, write_sidecar_buffer
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.sample import ReducedSample
@@ -262,19 +262,19 @@ def _own_folder(experiment: h5py.File, sample: str) -> Path | None:
 def write_buffer(experiment: h5py.File, sample: str, names: Sequence[str]) -> None:
     """Replace a sample's run file by one that names these buffers.
 
+    Those of a sample in a file of another origin are noted in its sidecar.
+
     Raises
     ------
-    FileFormatError
-        If the sample has no run folder of ours.
     FileInUseError
-        If the run is still being written.
+        If the run is still being written, or the sidecar.
+    OSError
+        If it cannot be written.
     """
     own = _own_folder(experiment, sample)
     if own is None:
-        raise FileFormatError(
-            f"{experiment.filename}: expected {sample!r} in a run folder of its own, found it in a "
-            "file of another origin: such a file is only read"
-        )
+        write_sidecar_buffer(Path(experiment.filename), sample, names)
+        return
     folder = RunFolder.open(own)
     try:
         attributes = sample_attributes(folder.path)

@@ -11,8 +11,10 @@ import pytest
 from small_beamline import run_documents, small_frames
 
 from h5xs_bluesky import Data1d, h5xs
+from h5xs_bluesky.api.pack import pack
 from h5xs_bluesky.config import ReductionOptions
 from h5xs_bluesky.errors import ReductionError, SampleNotFoundError
+from h5xs_bluesky.io.names import split_names
 from h5xs_bluesky.io.processed import read_processed
 
 Play = Callable[..., Path]
@@ -220,9 +222,63 @@ def one_file(series: Path) -> Path:
     return packed
 
 
-def test_file_of_the_ancestor_keeps_its_buffers_in_memory(
-    series: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("buffers", [["buf 1"], ["buf 1", "buf 2"]])
+def test_buffers_for_a_file_of_another_origin_are_kept_beside_it(
+    series: Path, buffers: list[str]
 ) -> None:
+    path = one_file(series)
+    with h5py.File(path, "r+") as file:
+        file["one"].attrs["buffer"] = "buf 2"
+    content = path.read_bytes()
+    h5xs(path).subtract_buffer("one", buffer_list={"one": buffers}, sc_factor=0.9)
+    assert path.read_bytes() == content
+    again = h5xs(path)
+    again.average_d1s("one", selection=[True, True, False])
+    again.subtract_buffer("one", sc_factor=-1)
+    with h5py.File(path.with_name("packed.processed.h5")) as file:
+        found = read_processed(file["one"]).subtraction
+        assert set(file) == {"one"}, "the buffers have no results of their own"
+    assert found is not None
+    assert (split_names(found.buffer), found.sc_factor) == (buffers, 0.9)
+    pack(path, path.with_name("anew.h5"))
+    with h5py.File(path.with_name("anew.h5")) as file:
+        assert file["one"].attrs["buffer"] == "  ".join(buffers)
+
+
+def test_sidecar_of_an_earlier_version_tells_the_buffers_by_what_was_subtracted(
+    series: Path,
+) -> None:
+    path = one_file(series)
+    h5xs(path).subtract_buffer("one", buffer_list={"one": ["buf 1", "buf 2"]})
+    with h5py.File(path.with_name("packed.processed.h5"), "r+") as file:
+        del file["one"].attrs["h5xs_buffer"]
+    h5xs(path).average_d1s("one", selection=[True, True, False])
+    with h5py.File(path.with_name("packed.processed.h5")) as file:
+        assert file["one/reduction/subtracted"].attrs["buffer"] == "buf 1  buf 2"
+
+
+def test_buffer_assigned_or_taken_away_beside_a_file_hides_no_results(series: Path) -> None:
+    h5xs(series).subtract_buffer("one", buffer_list={"one": "buf 1"})
+    path = one_file(series)
+    h5xs(path).assign_buffer({"one": [], "two": "buf 2"})
+    dt = h5xs(path)
+    for name in ("one", "two"):
+        assert np.isfinite(data(dt, name, "averaged").data).any()
+    with pytest.raises(ReductionError, match=r"one: expected a buffer, found none.*\['two'\]"):
+        dt.subtract_buffer("one")
+    pack(path, path.with_name("anew.h5"))
+    with h5py.File(path.with_name("anew.h5")) as file:
+        assert "buffer" not in file["one"].attrs
+        assert file["two"].attrs["buffer"] == "buf 2"
+
+
+def test_buffers_stay_in_memory_where_no_sidecar_can_be_written(
+    series: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(28, "no space left")
+
+    monkeypatch.setattr("h5xs_bluesky.api.stored.write_sidecar_buffer", fail)
     with caplog.at_level(logging.WARNING):
         dt = h5xs(one_file(series))
         dt.subtract_buffer("one", buffer_list={"one": ["buf 1", "buf 2"]})

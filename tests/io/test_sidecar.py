@@ -9,7 +9,7 @@ import pytest
 from h5xs_bluesky.errors import FileInUseError
 from h5xs_bluesky.io import sidecar
 from h5xs_bluesky.io.replace import FileLock
-from h5xs_bluesky.io.sidecar import sidecar_of, write_sidecar
+from h5xs_bluesky.io.sidecar import sidecar_of, write_sidecar, write_sidecar_buffer
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.sample import ReducedSample
 
@@ -48,6 +48,20 @@ def test_sample_is_replaced_and_the_others_stay(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_buffers_and_results_of_a_sample_leave_each_other_alone(tmp_path: Path) -> None:
+    path = tmp_path / "f.h5"
+    write_sidecar(path, "b", reduced(2.0), provenance=None)
+    write_sidecar_buffer(path, "a", ["b", "c"])
+    write_sidecar(path, "a", reduced(1.0), provenance=None)
+    with h5py.File(sidecar_of(path)) as file:
+        assert file["a"].attrs["h5xs_buffer"] == "b  c"
+    write_sidecar_buffer(path, "a", [])
+    with h5py.File(sidecar_of(path)) as file:
+        assert file["a"].attrs["h5xs_buffer"] == ""
+        assert file["a/reduction/transmitted"][0] == 1.0
+        assert file["b/reduction/transmitted"][0] == 2.0
+
+
 def test_sidecar_that_another_process_replaces_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,6 +81,9 @@ def test_link_in_a_sidecar_is_not_followed_when_it_is_replaced(tmp_path: Path) -
     path = tmp_path / "f.h5"
     with h5py.File(sidecar_of(path), "w") as file:
         file["link"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/")
+        file["b/link"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/")
     write_sidecar(path, "a", reduced(1.0), provenance=None)
+    write_sidecar_buffer(path, "b", ["a"])
     with h5py.File(sidecar_of(path)) as file:
-        assert set(file) == {"a"}
+        assert set(file) == {"a", "b"}
+        assert not set(file["b"])

@@ -23,7 +23,8 @@ class BufferMethods(Experiment):
     def assign_buffer(self, buf_list: Buffers, debug: object = False) -> None:
         """Say which buffers belong to which samples; it is kept in the samples' files.
 
-        A sample that is not listed keeps what it has. Nothing is subtracted yet.
+        For a file of another origin it is kept in the sidecar, with the results. A sample that is
+        not listed keeps what it has. Nothing is subtracted yet.
 
         Parameters
         ----------
@@ -53,7 +54,7 @@ class BufferMethods(Experiment):
                     continue
                 try:
                     write_buffer(file, name, buffers)
-                except (FileFormatError, FileInUseError) as error:
+                except (FileFormatError, FileInUseError, OSError) as error:
                     logger.warning("The buffers of %s stay in memory only: %s", name, error)
         if self.read_only:
             self._memory.warn_read_only()
