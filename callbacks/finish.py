@@ -35,7 +35,7 @@ def finish_run(experiment: Path, writer: RawWriter, reducer: RunReducer) -> None
     status = reducer.status
     beamline = reducer.configuration.beamline
     try:
-        name = _buffer_name(writer.contents, beamline)
+        name = buffer_name(writer.contents, beamline)
         if name is not None:
             writer.metadata[schema.BUFFER] = name
         if reducer.file is None:
@@ -170,7 +170,11 @@ def average_run(
     )
 
 
-def _buffer_name(contents: RunContents, beamline: Beamline) -> str | None:
+def buffer_name(contents: RunContents, beamline: Beamline) -> str | None:
+    """Give the names of a run's buffers, as far as its documents tell; None where there are none.
+
+    Several are joined as the attribute ``buffer`` has them.
+    """
     if schema.BUFFER not in beamline.metadata:
         return None
     value = beamline.metadata_value(

@@ -17,7 +17,7 @@ from h5xs_bluesky.callbacks.configurations import Configurations
 from h5xs_bluesky.callbacks.documents import Document, FrameStack
 from h5xs_bluesky.callbacks.early import EarlyDocuments
 from h5xs_bluesky.callbacks.external_reader import Arrival, ExternalReader
-from h5xs_bluesky.callbacks.finish import finish_run
+from h5xs_bluesky.callbacks.finish import buffer_name, finish_run
 from h5xs_bluesky.callbacks.raw_writer import RawWriter
 from h5xs_bluesky.callbacks.reducer import Reducer, RunReducer
 from h5xs_bluesky.callbacks.room import Room
@@ -382,6 +382,9 @@ class Pipeline:
         experiment, beamline = claim.experiment, claim.configuration.beamline
         writer = RawWriter(claim.folder, {schema.SAMPLE_NAME: claim.name}, tell=status.fail)
         writer.record("start", doc)
+        buffer = buffer_name(writer.contents, beamline)  # seen while the run goes on
+        if buffer is not None:
+            writer.metadata[schema.BUFFER] = buffer
         reducer = RunReducer(
             folder=claim.folder,
             configuration=claim.configuration,

@@ -8,10 +8,11 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from small_beamline import run_documents, small_frames
+from small_beamline import run_documents, small_beamline, small_frames
 
 from h5xs_bluesky import Data1d, h5xs
 from h5xs_bluesky.api.pack import pack
+from h5xs_bluesky.callbacks.live_reduction import LiveReduction
 from h5xs_bluesky.config import ReductionOptions
 from h5xs_bluesky.errors import ReductionError, SampleNotFoundError
 from h5xs_bluesky.io.names import split_names
@@ -94,6 +95,27 @@ def test_several_buffers_of_the_start_document_are_subtracted_live(play: Play) -
         offline = read_processed(file["s"]).subtraction
     assert offline is not None
     assert np.array_equal(offline.curve, live.curve, equal_nan=True)
+
+
+@pytest.mark.parametrize("buffer", ["buffer", ["buffer", "b2"]])
+def test_buffer_of_the_start_document_is_known_while_the_run_goes_on(
+    tmp_path: Path, buffer: str | list[str]
+) -> None:
+    live = LiveReduction(small_beamline(), tmp_path)
+    sample = run_documents(small_frames(3, seed=3), sample_name="s", buffer=buffer)
+    try:
+        for name in ("buffer", "b2"):
+            for document in run_documents(small_frames(3, seed=1), sample_name=name):
+                live(*document)
+        for document in sample[:-1]:
+            live(*document)
+        assert live.wait(30)
+        dt = h5xs(tmp_path / "experiment.h5")
+        dt.average_d1s("s")
+        dt.subtract_buffer("s")
+        assert np.isfinite(dt.get_d1("s", "subtracted").data).any()
+    finally:
+        live.close()
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2])
