@@ -19,6 +19,7 @@ from h5xs_bluesky.api.reduce_offline import executor_or_threads, progress_bar, r
 from h5xs_bluesky.api.source import ExperimentSource, experiment_file
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import FileFormatError, H5xsError, ReductionError
+from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.names import split_names
 from h5xs_bluesky.io.processed import read_reduced, write_reduced
 from h5xs_bluesky.io.provenance import Process, Provenance, read_provenance, run_uid_of
@@ -123,6 +124,13 @@ class _Again:
         with self.source.results(name) as group:
             reduced = read_reduced(group, roots=self.source.roots)
             if reduced is None:
+                processed = follow(group, schema.PROCESSED, roots=self.source.roots)
+                if isinstance(processed, h5py.Group) and len(processed):
+                    raise FileFormatError(
+                        f"{name}: expected the provenance of its results, found only "
+                        f"{sorted(processed)} that were reduced elsewhere: reduce the frames here "
+                        "(load_data)"
+                    )
                 yield None
                 return
             provenance = read_provenance(group, roots=self.source.roots)

@@ -293,6 +293,11 @@ def without_provenance(folder: Path) -> None:
         del file["reduction/provenance"]
 
 
+def reduced_elsewhere(folder: Path) -> None:
+    with h5py.File(folder / "processed.h5", "r+") as file:
+        del file["reduction"]
+
+
 def with_other_run(folder: Path) -> None:
     with h5py.File(folder / "processed.h5", "r+") as file:
         del file["reduction/provenance/run_uid"]
@@ -319,6 +324,7 @@ def with_damaged_provenance(folder: Path) -> None:
     ("harm", "message"),
     [
         (without_provenance, "buffer: expected the provenance"),
+        (reduced_elsewhere, r"'merged'] that were reduced elsewhere"),
         (with_other_run, "expected the frames of run 'another'"),
         (without_detectors, "expected detectors and q-grid"),
         (without_frames, "found none: nothing to reduce"),
