@@ -434,3 +434,10 @@ def test_missing_frames_are_nan_in_their_place(play: Play) -> None:
     assert np.isnan(dt.get_d1("lysozyme", "merged", 3).data).all()
     assert np.isfinite(dt.get_d1("lysozyme", "_SAXS", 3).data).any()
     assert isinstance(offline(experiment).detectors["_WAXS"], Accumulators)
+
+
+@pytest.mark.parametrize("given", [True, False, 0, -1.0, float("nan"), "2"])
+def test_what_is_no_distance_is_refused(experiment: Path, given: Any) -> None:
+    """The fifth argument in calls written for py4xs is its debug."""
+    with pytest.raises(ReductionError, match=r"max_distance as a positive number, found.*debug"):
+        h5xs(experiment).average_d1s("lysozyme", False, None, False, given)

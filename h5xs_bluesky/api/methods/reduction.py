@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from numbers import Real
+from typing import cast
 
 from numpy.typing import ArrayLike
 
@@ -11,7 +13,7 @@ from h5xs_bluesky.api.experiment import Experiment
 from h5xs_bluesky.api.reduce_offline import executor_or_threads, reduce_sample
 from h5xs_bluesky.api.settings import DescribesDetector, as_detectors
 from h5xs_bluesky.api.stored import from_reduced
-from h5xs_bluesky.errors import RefusedError
+from h5xs_bluesky.errors import ReductionError, RefusedError
 from h5xs_bluesky.reduction.detector import Detector
 
 
@@ -121,7 +123,11 @@ class ReductionMethods(Experiment):
         ------
         ReductionError
             If a sample named is not reduced, or no frame of it is kept; the others are averaged.
+            If `max_distance` is no positive number, as where a call written for py4xs has its
+            `debug` there.
         """
+        if max_distance is not None:
+            _check_distance(max_distance)
         with self._source.reading():
             everything = self.list_samples()
             changed, errors = average_samples(
@@ -178,3 +184,13 @@ class ReductionMethods(Experiment):
         with self._source.reading():
             for name in self._source.chosen(sn):
                 self._memory.read(name)
+
+
+def _check_distance(max_distance: object) -> None:
+    """Refuse what is no distance: py4xs' fifth argument is `debug`."""
+    number = isinstance(max_distance, Real) and not isinstance(max_distance, bool)
+    if not number or not float(cast("float", max_distance)) > 0:
+        raise ReductionError(
+            f"expected max_distance as a positive number, found {max_distance!r}: py4xs' fifth "
+            "argument, debug, is not taken here; name what is meant, as in max_distance=2.0"
+        )
