@@ -47,13 +47,14 @@ def read_patterns(
         If the sample has no such frame, or not of this detector.
     """
     name = str(sample.name).strip("/")
-    known = [detector.extension for detector in beamline.detectors]
+    there = {
+        detector: sources
+        for detector in beamline.detectors
+        if (sources := find_frames(sample, detector.data_key, stream=beamline.stream, roots=roots))
+    }
     patterns = {}
-    for detector in beamline.detectors:
+    for detector, sources in there.items():
         if extension not in (None, detector.extension):
-            continue
-        sources = find_frames(sample, detector.data_key, stream=beamline.stream, roots=roots)
-        if not sources:
             continue
         label = f"{name} {detector.extension}"
         pattern = _pattern(
@@ -64,8 +65,11 @@ def read_patterns(
             patterns[detector.extension] = pattern
     if not patterns:
         wanted = "any frame" if frames == AVERAGE else f"a frame {frames}"
+        known = [detector.extension for detector in beamline.detectors]
+        found = [detector.extension for detector in there]
         raise IndexError(
-            f"{name}: expected {wanted} of {extension or 'one'} of {known}, found none"
+            f"{name}: expected {wanted} of {extension or f'one of {known}'}, found "
+            f"{f'frames of {found} alone' if found else f'no frames of {known}'}"
         )
     return patterns
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
@@ -114,6 +114,13 @@ def test_curves_are_exported_as_text(
         assert "# trans: 800" in header
         assert "# Instrument : small" in header
         assert header[-1].startswith("# q (1/Angstrom)")
+
+
+def test_what_is_no_kind_of_curves_is_refused(experiment: Path, tmp_path: Path) -> None:
+    dt, unknown = h5xs(experiment), cast("Any", "foo")
+    with pytest.raises(ReductionError, match=r"one of \[True, False, 'merged'\], found 'foo'"):
+        dt.export_d1s(path=tmp_path / "out", save_subtracted=unknown)
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_frame_is_exported_on_request_and_excluded_samples_are_not(

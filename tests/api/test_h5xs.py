@@ -113,7 +113,7 @@ def test_curves_of_every_kind_are_given(experiment: Path) -> None:
 
 def test_curve_or_frame_that_is_not_there_is_an_error(experiment: Path) -> None:
     dt = h5xs(experiment)
-    with pytest.raises(IndexError, match="below 8, found 8"):
+    with pytest.raises(IndexError, match=r"lysozyme merged: .* below 8, found 8"):
         dt.get_d1("lysozyme", frn=8)
     with pytest.raises(ReductionError, match="'subtracted'"):
         dt.get_d1("buffer", "subtracted")

@@ -170,6 +170,14 @@ def test_merging_again_changes_nothing(experiment: Path) -> None:
     assert same(dt.get_d1("lysozyme", frn=2).data, before)
 
 
+def test_merging_nothing_is_an_error(experiment: Path) -> None:
+    dt = h5xs(experiment)
+    with pytest.raises(ReductionError, match=r"found none: call load_d1s"):
+        dt.merge_d1s()
+    dt.load_d1s()
+    dt.merge_d1s()
+
+
 def test_update_only_leaves_reduced_and_averaged_samples_alone(experiment: Path) -> None:
     (experiment.parent / "buffer" / "processed.h5").unlink()
     before = (experiment.parent / "lysozyme" / "processed.h5").stat().st_ino

@@ -38,6 +38,13 @@ def test_sample_or_frames_that_are_missing_are_named(
         method(dt, "nothing")
 
 
+def test_detectors_that_have_frames_are_named(experiment: Path) -> None:
+    for path in (experiment.parent / "lysozyme").glob("primary.waxs_image*"):
+        path.unlink()
+    with pytest.raises(IndexError, match=r"of _FOO, found frames of \['_SAXS'\] alone"):
+        h5xs(experiment).get_d2("lysozyme", "_FOO")
+
+
 @pytest.mark.parametrize(
     ("frn", "header", "expected", "reason"),
     [

@@ -55,7 +55,7 @@ class CurveMethods(Experiment):
         curves = self._memory.curves(name, group)
         if isinstance(curves, Data1d):
             return curves
-        return curves[frame_number(number, len(curves), sample=name)]
+        return curves[frame_number(number, len(curves), sample=f"{name} {group}")]
 
     def plot_d1s(
         self,

@@ -87,8 +87,13 @@ class ExportMethods(Experiment):
         ------
         ReductionError
             If a sample named has no such curve, or one to be normalized no usable monitor.
+            If `save_subtracted` is none of the three.
         """
         kinds = {True: schema.SUBTRACTED, False: schema.AVERAGED, "merged": schema.MERGED}
+        if save_subtracted not in kinds:
+            raise ReductionError(
+                f"expected save_subtracted as one of {list(kinds)}, found {save_subtracted!r}"
+            )
         group, written = kinds[save_subtracted], []
         with self._source.reading():
             for name in self._to_export(samples, exclude, [group]):

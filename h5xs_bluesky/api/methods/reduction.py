@@ -79,7 +79,17 @@ class ReductionMethods(Experiment):
         """Merge the curves of the detectors, frame by frame, of the samples in memory.
 
         `load_data` has done so; this makes ``"merged"`` anew from the detectors' sums.
+
+        Raises
+        ------
+        ReductionError
+            If no sample in memory has such sums.
         """
+        if not self._memory.reduced:
+            raise ReductionError(
+                "expected samples in memory that were reduced here, found "
+                f"{sorted(self.d1s) or 'none'}: call load_d1s() or load_data() first"
+            )
         for name, reduced in self._memory.reduced.items():
             stored = from_reduced(
                 reduced,
