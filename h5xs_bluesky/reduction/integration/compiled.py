@@ -233,6 +233,6 @@ def _limits(pixels: Pixels, frame: NDArray[Any], plain: NDArray[Any]) -> _Limits
     limit = pixels.saturation
     if limit is None and frame.dtype.kind == "u":
         limit = int(np.iinfo(frame.dtype).max) - 1
-    if limit is None:
+    if limit is None or np.isinf(limit):
         return True, largest, float(np.finfo(np.float64).max)
     return True, min(int(np.ceil(limit)) - 1, largest), float(np.nextafter(limit, -np.inf))

@@ -226,6 +226,16 @@ def test_same_frame_gives_the_same_bits_in_any_thread(kind: Any) -> None:
     assert all(np.array_equal(first, each.to_array()) for each in found)
 
 
+@pytest.mark.parametrize("dtype", ["u2", "i4", "f4"])
+def test_infinite_saturation_excludes_no_count(kind: Any, dtype: str) -> None:
+    """Not even the top two values of an unsigned dtype, which are flags by default."""
+    frame = np.full(SHAPE, 65535 if dtype == "u2" else 1e5, dtype)
+    found = kind(plain_pixels(saturation=np.inf), QGrid.linear(0, 1, 3)).integrate(frame)
+    every = kind(plain_pixels(), QGrid.linear(0, 1, 3)).integrate(np.ones(SHAPE, "i4"))
+    assert found.count.tolist() == every.count.tolist()
+    assert found.signal.tolist() == (every.signal * float(frame.flat[0])).tolist()
+
+
 def test_results_of_one_frame_do_not_share_memory_with_the_next(kind: Any) -> None:
     integrator = kind(plain_pixels(), QGrid.linear(0, 1, 3))
     first = integrator.integrate(np.ones(SHAPE, "i4"))
