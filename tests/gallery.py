@@ -28,7 +28,18 @@ def check_pictures(folder: Path) -> None:
             "with H5XS_PICTURES=refresh and look at them"
         )
     for name in sorted(made):
-        expected = shutil.copyfile(_IMAGES / name, folder / f"expected-{name}")
-        difference = compare_images(str(expected), str(folder / name), tol=_TOLERANCE)
-        if difference is not None:
-            raise AssertionError(difference)
+        _compare(folder / name, name)
+
+
+def check_picture(made: Path, name: str) -> None:
+    """Compare one picture with the committed one of this name; see `check_pictures`."""
+    if os.environ.get("H5XS_PICTURES") == "refresh":
+        shutil.copyfile(made, _IMAGES / name)
+    _compare(made, name)
+
+
+def _compare(made: Path, name: str) -> None:
+    expected = shutil.copyfile(_IMAGES / name, made.with_name(f"expected-{name}"))
+    difference = compare_images(str(expected), str(made), tol=_TOLERANCE)
+    if difference is not None:
+        raise AssertionError(difference)

@@ -64,7 +64,12 @@ class DetectorCalibration:
         """Draw the frame with the rings as fitted, and the distances of the points from them."""
         from h5xs_bluesky.api.plots.calibration import plot_calibration
 
-        return plot_calibration(self.result, self.frame, title=self.detector.extension)
+        return plot_calibration(
+            self.result,
+            self.frame,
+            title=self.detector.extension,
+            orientation=self.detector.orientation,
+        )
 
     def record(self, date: datetime) -> dict[str, Any]:
         """Give all that is known as plain values, with units in the names."""

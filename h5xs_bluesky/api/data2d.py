@@ -216,12 +216,20 @@ def _map(
         for extension, pattern in patterns.items()
     ]
     x_label, y_label = _LABELS[kind]
-    first = next(iter(patterns.values()))
     return Map2d.from_sums(
         add_sums(parts),
         x_axis=x_axis,
         y_axis=y_axis,
         xc_label=x_label,
         yc_label=y_label,
-        label=str(first.md.get("title", first.label)),
+        label=label_of(patterns),
     )
+
+
+def label_of(patterns: Mapping[str, Data2d]) -> str:
+    """Give what patterns of several detectors are to be called together."""
+    first = next(iter(patterns.values()))
+    label = str(first.md.get("title", first.label))
+    if len(patterns) == 1:
+        return label
+    return label.replace(f" {first.detector.extension},", f" {' + '.join(patterns)},")

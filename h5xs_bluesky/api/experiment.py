@@ -40,7 +40,6 @@ class Experiment:
         self.have_raw_data = have_raw_data
         self.read_only = read_only
         self.samples: list[str] = []
-        self.d2s: dict[str, dict[str, Any]] = {}
         self.d0s: dict[str, dict[str, NDArray[np.float64]]] = {}
         self._given = (exp_setup, transField, reduction)
         self._own_monitors: Monitors | None = None
@@ -61,6 +60,15 @@ class Experiment:
         One's own may be put there under other names; they stay until `load_d1s` or `load_data`.
         """
         return self._memory.d1s
+
+    @property
+    def d2s(self) -> dict[str, dict[str, Any]]:
+        """Room for one's own patterns and maps: ``d2s[sample][name]``.
+
+        A sample has an entry, empty at first, once it was read or computed. Nothing is put there
+        (`get_d2` and `get_qphi` hand out patterns and maps), saved from there, or removed.
+        """
+        return self._memory.d2s
 
     @property
     def attrs(self) -> dict[str, dict[str, Any]]:
@@ -95,13 +103,29 @@ class Experiment:
         """The bins of q."""
         return self._memory.beamline.qgrid
 
-    def explicit_open(self) -> None:
-        """Open the file and keep it open as `fh5`; nothing happens if it is."""
+    def explicit_open(self) -> h5py.File:
+        """Open the file, keep it open as `fh5`, and give it; if it is open, it stays so.
+
+        It is the object's own: `explicit_close` closes it.
+        """
         self._source.open()
+        return self._source.opened
 
     def explicit_close(self) -> None:
         """Close the file; nothing happens if it is closed."""
         self._source.close()
+
+    def explict_open_h5(self) -> h5py.File:
+        """Open the file; py4xs' spelling of `explicit_open`."""
+        return self.explicit_open()
+
+    def explicit_open_h5(self) -> h5py.File:
+        """Open the file; see `explicit_open`."""
+        return self.explicit_open()
+
+    def explicit_close_h5(self) -> None:
+        """Close the file; see `explicit_close`."""
+        self.explicit_close()
 
     def list_samples(self, quiet: bool = False) -> list[str]:
         """Read the names of the samples, oldest first, into `samples`; nothing is printed."""

@@ -51,8 +51,6 @@ class h5xs(  # noqa: N801 - the ancestor's name
         Their groups, oldest first, when they were last listed.
     d0s : dict
         What `get_mon` found: ``d0s[sample]["transmitted"]``, ``"incident"``, ``"transmission"``.
-    d2s : dict
-        Empty as yet.
 
     Raises
     ------

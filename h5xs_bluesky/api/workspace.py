@@ -40,6 +40,8 @@ class Workspace:
 
     Attributes
     ----------
+    d2s : dict of str to dict
+        What the user keeps of each sample besides its curves.
     buffer_list : dict of str to list of str
         The buffers that the user assigned to samples; they win over those in the file.
     """
@@ -48,6 +50,7 @@ class Workspace:
         self.source = source
         self.beamline = beamline
         self.d1s: dict[str, Curves] = {}
+        self.d2s: dict[str, dict[str, Any]] = {}
         self.attrs: dict[str, dict[str, Any]] = {}
         self.reduced: dict[str, ReducedSample] = {}
         self.provenance: dict[str, Provenance | None] = {}
@@ -263,6 +266,7 @@ class Workspace:
         own = {group: curves for group, curves in before.items() if group not in made}
         self.d1s[name] = {**own, **stored.curves}
         self._made[name] = frozenset(stored.curves)
+        self.d2s.setdefault(name, {})
         self.attrs[name] = stored.attrs
         self.provenance[name] = stored.provenance
         self.reduced.pop(name, None)

@@ -113,13 +113,28 @@ class BeamCenter:
             (HORIZONTAL, "column", self.horizontal),
             (VERTICAL, "row", self.vertical),
         ):
-            lines.append(
-                f"{name}: p = {found.before.p_value:.3g} (longest run {found.before.longest_run} "
-                f"of {found.before.bins}); shift of the {what} {found.shift_px:+.3f} ± "
-                f"{found.sigma_px:.3f} pixels, then p = {found.after.p_value:.3g}; "
-                f"χ²/n = {found.chi2_reduced:.2f}"
-            )
+            lines.append(f"{name}: {_told(what, found)}")
         return "\n".join(lines)
+
+
+def _told(what: str, found: CenterShift) -> str:
+    """Tell what two cuts say about a shift; in words where they say nothing."""
+    if not found.before.bins:
+        return "no bins with counts on both sides: nothing can be told"
+    compared = (
+        f"{_probability(found.before)} (longest run {found.before.longest_run} of "
+        f"{found.before.bins})"
+    )
+    if not np.isfinite(found.shift_px):
+        return f"{compared}; no shift of the {what} can be told from these cuts"
+    return (
+        f"{compared}; shift of the {what} {found.shift_px:+.3f} ± {found.sigma_px:.3f} pixels, "
+        f"then {_probability(found.after)}; χ²/n = {found.chi2_reduced:.2f}"
+    )
+
+
+def _probability(cuts: Cuts) -> str:
+    return f"p = {cuts.p_value:.3g}" if np.isfinite(cuts.p_value) else "too few bins for p"
 
 
 def beam_center_px(geometry: Geometry) -> tuple[float, float]:

@@ -105,6 +105,8 @@ def test_overlaps_and_subtraction_are_shown_on_request(experiment: Path) -> None
     assert dt.plot_d1s("lysozyme", left, show_overlap=True) is left
     markers = {line.get_marker() for line in left.get_lines()}
     assert {"^", "v"} <= markers
+    labels = [text.get_text() for text in left.get_legend().get_texts()]
+    assert labels[-2:] == [f"{each}, where detectors overlap" for each in ("_SAXS", "_WAXS")]
     dt.plot_d1s("lysozyme", right, show_subtracted=True)
     labels = [text.get_text() for text in right.get_legend().get_texts()]
     assert sorted(labels) == ["average", "buffer, scaled", "subtracted"]
@@ -113,10 +115,48 @@ def test_overlaps_and_subtraction_are_shown_on_request(experiment: Path) -> None
     pyplot.close("all")
 
 
+def test_subtracted_curve_near_zero_leaves_the_others_their_room(experiment: Path) -> None:
+    dt = h5xs(experiment)
+    subtracted = dt.get_d1("lysozyme", "subtracted")
+    told = subtracted.data[(subtracted.data > 0) & (subtracted.data > 3 * subtracted.err)]
+    axes = dt.plot_d1s("lysozyme", show_subtracted=True)
+    low, high = axes.get_ylim()
+    assert told.min() / 2 <= low * (1 + 1e-9) < told.min()
+    axes.figure.canvas.draw()
+    average = dt.get_d1("lysozyme", "averaged")
+    box = axes.get_legend().get_window_extent()
+    drawn = axes.transData.transform(np.stack([average.qgrid, average.data], axis=-1))
+    assert not any(box.contains(*point) for point in drawn)
+    assert high > np.nanmax(average.data)
+    pyplot.close("all")
+
+
+def test_overlaps_of_many_frames_lie_on_their_curves() -> None:
+    frames = [curve([4.0, 2.0, 1.0]) for _ in range(30)]
+    axes = prepare_axes(None)
+    overlaps = {"_SAXS": frames, "_WAXS": frames}
+    plot_frames(axes, frames, reasons=None, average=None, offset=1.5, overlaps=overlaps)
+    last = [line.get_ydata()[0] for line in axes.get_lines() if line.get_marker() == "^"][-1]
+    lines = [line.get_ydata()[0] for line in axes.get_lines() if line.get_marker() == "None"]
+    assert last == lines[-1]
+    pyplot.close("all")
+
+
+def test_latest_frame_is_that_in_memory_until_it_is_saved(experiment: Path) -> None:
+    dt = h5xs(experiment, save_d1=False)
+    dt.average_d1s("lysozyme", selection=[True] * 5 + [False] * 3)
+    computed = dt.d1s["lysozyme"]["merged"][-1]
+    assert dt.get_d1("lysozyme", "merged", -1) is computed
+    assert dt.get_d1("lysozyme", "averaged").comments == "average of 5 of 8 frames"
+    dt.save_d1s("lysozyme")
+    assert dt.get_d1("lysozyme", "merged", -1) is not computed
+
+
 def test_samples_are_compared(experiment: Path) -> None:
     dt = h5xs(experiment)
     axes = dt.compare_d1s(show_subtracted=False)
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["buffer", "lysozyme"]
+    assert axes.get_title() == "Averages"
     assert dt.compare_d1s("lysozyme", ax=axes) is axes
     with pytest.raises(ReductionError, match=r"'subtracted'.*buffer.*averaged"):
         dt.compare_d1s(["buffer"])

@@ -367,8 +367,22 @@ def test_ancestors_arguments_are_taken(unchanged: Path) -> None:
 def test_figure_can_be_drawn_anew(unchanged: Path) -> None:
     found = h5exp(unchanged).recalibrate("agbh", detectors="_SAXS", dry_run=True)
     figure = found["_SAXS"].plot()
-    labels = {axes.get_xlabel() for axes in figure.axes}
-    assert {"column (pixels)", "q (Å⁻¹)", "azimuth χ (°)"} <= labels
+    axes = {each.get_xlabel(): each for each in figure.axes}
+    assert {"column (pixels)", "q (Å⁻¹)", "azimuth φ (°)"} <= set(axes)
+    result = found["_SAXS"].result
+    row, column = result.beam_center_px
+    first, second = (
+        places[result.fit.used] / size - 0.5
+        for places, size in zip(
+            (result.fit.points.first_m, result.fit.points.second_m),
+            result.geometry.pixel_size_m,
+            strict=True,
+        )
+    )
+    counter_clockwise = np.degrees(np.arctan2(row - first, second - column))
+    shown = [each for each in axes["azimuth φ (°)"].get_lines() if each.get_marker() == "."]
+    drawn = np.concatenate([each.get_xdata() for each in shown])
+    assert np.allclose(np.sort(drawn), np.sort(counter_clockwise), atol=0.01)
 
 
 @pytest.mark.parametrize(

@@ -48,12 +48,36 @@ def test_file_is_open_only_between_explicit_open_and_close(experiment: Path) -> 
     assert dt.fh5 is None
     dt.header("buffer")
     assert dt.fh5 is None
-    dt.explicit_open()
-    assert isinstance(dt.fh5, h5py.File)
+    file = dt.explicit_open()
+    assert isinstance(file, h5py.File)
+    assert dt.fh5 is file
     dt.header("buffer")
-    assert dt.fh5
+    assert dt.explicit_open() is file
+    assert "buffer" in file
     dt.explicit_close()
     assert dt.fh5 is None
+    assert not file
+
+
+def test_file_is_opened_and_closed_under_the_ancestors_names(experiment: Path) -> None:
+    dt = h5xs(experiment)
+    for opened in (dt.explict_open_h5, dt.explicit_open_h5):
+        assert opened() is dt.fh5
+        assert dt.fh5
+        dt.explicit_close_h5()
+        assert dt.fh5 is None
+
+
+def test_what_the_user_keeps_beside_a_samples_curves_stays(experiment: Path) -> None:
+    dt = h5xs(experiment)
+    assert dt.d2s == {}
+    dt.load_d1s()
+    assert dt.d2s == {name: {} for name in dt.samples}
+    dt.d2s["lysozyme"]["map"] = 1
+    dt.load_data(samples="lysozyme")
+    dt.average_d1s("lysozyme")
+    dt.load_d1s("lysozyme")
+    assert dt.d2s["lysozyme"] == {"map": 1}
 
 
 def test_missing_file_is_told(tmp_path: Path) -> None:

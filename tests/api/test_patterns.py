@@ -134,6 +134,8 @@ def test_maps_have_the_intensities_of_the_curves(experiment: Path) -> None:
     dt = h5xs(experiment)
     curve = dt.get_d1("lysozyme", frn=2)
     shown = dt.get_qphi("lysozyme", 2, dt.qgrid.centers, 24)
+    assert shown.plot().get_title() == "lysozyme _SAXS + _WAXS, frame 2"
+    pyplot.close("all")
     d, err = shown.flatten("x")
     assert np.allclose(d, curve.data, rtol=1e-9, equal_nan=True)
     assert np.allclose(err, curve.err, rtol=1e-9, equal_nan=True)

@@ -124,13 +124,16 @@ def test_flat_scattering_tells_nothing_and_says_so() -> None:
     assert np.isnan(found.horizontal.sigma_px)
     assert found.suggested_px == found.center_px
     assert np.isfinite(found.horizontal.before.p_value)
-    assert "nan" in str(found)
+    assert str(found).count("can be told from these cuts") == 2
+    assert "nan" not in str(found)
 
 
 def test_cuts_without_counts_have_no_p_value() -> None:
     found = check(np.zeros(GEOMETRY.shape, np.int32))
     assert np.isnan(found.vertical.before.p_value)
     assert found.vertical.before.bins == 0
+    assert str(found).count("no bins with counts on both sides: nothing can be told") == 2
+    assert "nan" not in str(found)
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,9 @@ class CurveMethods(Experiment):
         group
             A detector's extension, ``"merged"``, ``"averaged"`` or ``"subtracted"``.
         frn
-            Which frame, of curves per frame; the first by default, −1 for the latest in the file;
-            a tuple is its place in the scan (`get_d2`).
+            Which frame, of curves per frame; the first by default, −1 for the latest in the file,
+            or in memory where a sample was computed and not saved yet; a tuple is its place in the
+            scan (`get_d2`).
 
         Raises
         ------

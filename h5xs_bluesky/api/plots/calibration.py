@@ -9,6 +9,7 @@ from h5xs_bluesky.api.plots.axes import Q_LABEL
 from h5xs_bluesky.reduction.calibration.calibrants import Calibrant
 from h5xs_bluesky.reduction.calibration.calibrate import Calibration, StandardFrame
 from h5xs_bluesky.reduction.calibration.cones import angles, points
+from h5xs_bluesky.reduction.orientation import SampleOrientation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,8 +25,20 @@ _MOST_NAMED = 12  # rings
 Array = NDArray[np.float64]
 
 
-def plot_calibration(found: Calibration, frame: StandardFrame, *, title: str) -> "Figure":
-    """Draw the frame with its rings, its profile, and how far the points are from the rings."""
+def plot_calibration(
+    found: Calibration,
+    frame: StandardFrame,
+    *,
+    title: str,
+    orientation: SampleOrientation | None = None,
+) -> "Figure":
+    """Draw the frame with its rings, its profile, and how far the points are from the rings.
+
+    Parameters
+    ----------
+    orientation
+        From where the azimuth φ counts, as in maps; by default to the right of the picture.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 6.4), layout="constrained")
@@ -34,7 +47,7 @@ def plot_calibration(found: Calibration, frame: StandardFrame, *, title: str) ->
     )
     _draw_frame(axes["frame"], found, frame)
     _draw_profile(axes["profile"], found, frame)
-    _draw_residuals(axes["residual"], found)
+    _draw_residuals(axes["residual"], found, orientation or SampleOrientation())
     row, column = found.beam_center_px
     figure.suptitle(
         f"{title}: {found.calibrant}, distance {found.geometry.distance_m:.5f} m, beam at row "
@@ -129,13 +142,13 @@ def _label_step(found: Calibration) -> int:
     return max(1, -(-len(found.rings) // _MOST_NAMED))
 
 
-def _draw_residuals(ax: "Axes", found: Calibration) -> None:
+def _draw_residuals(ax: "Axes", found: Calibration, orientation: SampleOrientation) -> None:
     from matplotlib import colormaps
     from matplotlib.lines import Line2D
 
     fit = found.fit
     _, chi = angles(found.geometry, fit.points.first_m, fit.points.second_m)
-    degrees = np.degrees(chi)
+    degrees = orientation.azimuth_deg(chi)
     colours = colormaps["viridis"](np.linspace(0, 0.9, max(1, len(found.rings))))
     handles, step = [], _label_step(found)
     for index, (colour, ring) in enumerate(zip(colours, found.rings, strict=True)):
@@ -153,7 +166,7 @@ def _draw_residuals(ax: "Axes", found: Calibration) -> None:
     ax.axhline(0, color="gray", lw=0.7)
     ax.set_xlim(-180, 180)
     ax.set_xticks(range(-180, 181, 60))
-    ax.set_xlabel("azimuth χ (°)")
+    ax.set_xlabel("azimuth φ (°)")
     ax.set_ylabel("distance from ring (pixels)")
     ax.grid(alpha=0.25, lw=0.5)
     ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")

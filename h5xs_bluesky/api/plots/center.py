@@ -64,6 +64,8 @@ def plot_center(
 
 
 def _title(name: str, what: str, shift: CenterShift) -> str:
+    if not shift.before.bins:
+        return f"{name}\nno bins with counts on both sides"
     text = f"{name}: p = {shift.before.p_value:.2g}"
     if not np.isfinite(shift.shift_px):
         return f"{text}\nno shift can be told from these cuts"

@@ -1,7 +1,7 @@
 """Pictures of one sample's curves."""
 
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Mapping, Sequence
+from itertools import combinations, cycle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +21,11 @@ _NOT_SELECTED = "not selected"
 _LEGEND_LINE = 0.08  # of the axes' height
 _MANY = 20  # frames; more are drawn more closely
 _DECADES = 3
+_COMPARED = {schema.AVERAGED: "Averages", schema.SUBTRACTED: "Buffers subtracted"}
 _BRIGHTEST = 0.9  # of viridis; its yellow is too light on white
 _MOST_LISTED = 6  # frames that the legend lists one by one
+_TOLD = 3.0  # standard deviations
+_OVERLAP_MARKS = (("^", "goldenrod"), ("v", "seagreen"), ("<", "firebrick"), (">", "slateblue"))
 
 
 def plot_frames(
@@ -33,6 +36,7 @@ def plot_frames(
     average: Data1d | None,
     offset: float,
     p_values: NDArray[np.float64] | None = None,
+    overlaps: Mapping[str, Sequence[Data1d]] | None = None,
 ) -> None:
     """Plot the curves of all frames, one above the other, and show which are averaged.
 
@@ -52,6 +56,8 @@ def plot_frames(
         Each frame's curve is multiplied by this more often than the one before.
     p_values : (n,)
         Of the comparison of each frame, for the legend; NaN where there was none.
+    overlaps
+        By extension, the detectors' own curves, to be marked where they overlap.
     """
     from matplotlib import colormaps
     from matplotlib.colors import Normalize
@@ -78,6 +84,8 @@ def plot_frames(
     if many:
         _frame_bar(ax, len(frames))
     _legend(ax, reasons, p_values, frames=len(frames), averaged=average is not None)
+    shown = [number for number, averaged in enumerate(kept) if averaged]
+    _mark_overlaps(ax, overlaps or {}, frames=shown, offset=offset)
     if offset != 1 and len(frames) > 1:
         ax.yaxis.label.set_text(f"{I_LABEL},\n× {offset:.4g} per frame")
 
@@ -122,6 +130,11 @@ def _legend(
     if averaged:
         colour = "black" if frames > _MANY else "gray"
         handles.append(Line2D([], [], color=colour, ls="--", lw=1.5, label="average"))
+    _place_legend(ax, handles)
+
+
+def _place_legend(ax: "Axes", handles: Sequence[Any]) -> None:
+    """Put a legend above the curves, with room for it."""
     low, high = ax.get_ylim()
     ax.set_ylim(low, high * (high / low) ** (_LEGEND_LINE * (len(handles) + 1)))
     ax.legend(handles=handles, loc="upper right", fontsize="small")
@@ -166,11 +179,18 @@ def plot_sample(
         reasons = ["" if kept else _NOT_SELECTED for kept in selected]
     averages = _list(workspace.d1s[name].get(schema.AVERAGED, []))
     average = averages[0] if averages else None
-    plot_frames(ax, frames, reasons=reasons, average=average, offset=offset, p_values=p_values)
+    overlaps = None
     if overlap and reduced is not None:
-        detectors = [_list(workspace.curves(name, extension)) for extension in reduced.detectors]
-        kept = [i for i in range(len(frames)) if not reasons or reasons[i] == ""]
-        _mark_overlaps(ax, detectors, frames=kept, offset=offset)
+        overlaps = {each: _list(workspace.curves(name, each)) for each in reduced.detectors}
+    plot_frames(
+        ax,
+        frames,
+        reasons=reasons,
+        average=average,
+        offset=offset,
+        p_values=p_values,
+        overlaps=overlaps,
+    )
 
 
 def _list(curves: Data1d | list[Data1d]) -> list[Data1d]:
@@ -178,16 +198,34 @@ def _list(curves: Data1d | list[Data1d]) -> list[Data1d]:
 
 
 def _mark_overlaps(
-    ax: "Axes", detectors: Sequence[Sequence[Data1d]], *, frames: Sequence[int], offset: float
+    ax: "Axes",
+    detectors: Mapping[str, Sequence[Data1d]],
+    *,
+    frames: Sequence[int],
+    offset: float,
 ) -> None:
     """Mark, for some frames, the curves of each two detectors where both have pixels."""
+    marks = dict(zip(detectors, cycle(_OVERLAP_MARKS), strict=False))
+    named: dict[str, Any] = {}
     for number in frames:
-        for first, second in combinations(detectors, 2):
-            one, other = first[number], second[number]
-            both = np.isfinite(one.data) & np.isfinite(other.data)
-            scale = offset**number
-            ax.plot(one.qgrid[both], one.data[both] * scale, "^", color="goldenrod", ms=3)
-            ax.plot(other.qgrid[both], other.data[both] * scale, "v", color="seagreen", ms=3)
+        for pair in combinations(detectors, 2):
+            both = np.all([np.isfinite(detectors[each][number].data) for each in pair], axis=0)
+            if not both.any():
+                continue
+            for each in pair:
+                one, (marker, colour) = detectors[each][number], marks[each]
+                (named[each],) = ax.plot(
+                    *(one.qgrid[both], one.data[both] * offset**number),
+                    ls="",
+                    marker=marker,
+                    color=colour,
+                    ms=3,
+                    label=f"{each}, where detectors overlap",
+                )
+    legend = ax.get_legend()
+    if named and legend is not None:
+        shown = [*legend.legend_handles, *(named[each] for each in detectors if each in named)]
+        _place_legend(ax, shown)
 
 
 def plot_subtraction(ax: "Axes", workspace: Workspace, name: str, *, whole: bool) -> None:
@@ -208,6 +246,15 @@ def plot_subtraction(ax: "Axes", workspace: Workspace, name: str, *, whole: bool
         scaled = average.data - subtracted.data
         ax.plot(average.qgrid, scaled, color="tab:gray", ls="--", label=f"{buffer}, scaled")
     subtracted.plot(ax, color="tab:red", label="subtracted")
+    _fit_ordinate(ax, subtracted)
+    _place_legend(ax, ax.get_legend_handles_labels()[0])
+
+
+def _fit_ordinate(ax: "Axes", curve: Data1d) -> None:
+    """Let the ordinate begin below what a curve tells, not where an error bar ends near zero."""
+    told = curve.data[(curve.data > 0) & (curve.data > _TOLD * curve.err)]
+    if told.size:
+        ax.set_ylim(bottom=max(ax.get_ylim()[0], told.min() / 2))
 
 
 def plot_comparison(ax: "Axes", workspace: Workspace, names: Sequence[str], group: str) -> None:
@@ -238,5 +285,6 @@ def plot_comparison(ax: "Axes", workspace: Workspace, names: Sequence[str], grou
     for name, shade in zip(having, shades, strict=True):
         curve = _list(workspace.curves(name, group))[0]
         curve.plot(ax, color=shade, label=name)
+    ax.set_title(_COMPARED.get(group, group))
     if len(having) > _MANY:
         ax.legend(ncols=3, fontsize="x-small", frameon=False, loc="lower left")

@@ -66,6 +66,7 @@ def plot_map(
         ax.set_xticks([])
         ax.set_yticks([])
     else:
+        ax.set_title(shown.label)
         ax.set_xlabel(shown.xc_label)
         ax.set_ylabel(shown.yc_label)
         if aspect != "auto":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from h5xs_bluesky.api.data2d import Data2d
+from h5xs_bluesky.api.data2d import Data2d, label_of
 from h5xs_bluesky.api.map2d import Map2d
 from h5xs_bluesky.api.plots.patterns import (
     RING_STYLE,
@@ -125,12 +125,7 @@ def finish_map(ax: "Axes", patterns: Patterns, reference: Any, *, circles: bool)
     """Add rings and a title to a map."""
     rings, style = rings_of(reference, patterns)
     (draw_ring_circles if circles else draw_ring_lines)(ax, rings, style=style)
-    first = next(iter(patterns.values()))
-    extension = first.detector.extension
-    title = first.label
-    if len(patterns) > 1:
-        title = title.replace(f" {extension},", f" {' + '.join(patterns)},")
-    ax.set_title(title)
+    ax.set_title(label_of(patterns))
 
 
 def _axes(count: int, ax: "Axes | Sequence[Axes] | None", fig: "Figure | None") -> list["Axes"]:

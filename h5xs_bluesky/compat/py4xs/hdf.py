@@ -121,18 +121,6 @@ class h5xs(_h5xs):
         """The field of each detector's frames, by its extension."""
         return {d.extension: d.data_key for d in self._memory.beamline.detectors}
 
-    def explict_open_h5(self) -> None:
-        """Open the file; py4xs' spelling of `explicit_open`."""
-        self.explicit_open()
-
-    def explicit_open_h5(self) -> None:
-        """Open the file; see `explicit_open`."""
-        self.explicit_open()
-
-    def explicit_close_h5(self) -> None:
-        """Close the file; see `explicit_close`."""
-        self.explicit_close()
-
     def enable_write(self, writable: bool) -> None:
         """Refuse: no file is modified in place.
 
