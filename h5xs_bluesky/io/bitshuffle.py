@@ -13,6 +13,8 @@ from h5xs_bluesky.errors import FileFormatError
 
 # A chunk as the HDF5 filter 32008 stores it: bytes of the frame, bytes of a block, blocks.
 _HEADER = struct.Struct(">QI")
+_LENGTH = struct.Struct(">I")  # of a compressed block, before it
+_TOGETHER = 8  # elements; those that are left over stand at the end as they are
 
 
 @cache
@@ -80,16 +82,34 @@ def decompress(chunk: bytes, *, shape: tuple[int, ...], dtype: np.dtype[Any]) ->
         raise FileFormatError(
             f"expected a chunk of {frame.nbytes} bytes ({shape}, {dtype}), found one of {size}"
         )
+    block = block_bytes // frame.itemsize or _library().bshuf_default_block_size(frame.itemsize)
+    _check_blocks(chunk, elements=frame.size, width=frame.itemsize, block=block)
     source = np.frombuffer(chunk, dtype=np.uint8, offset=_HEADER.size)
     read = _library().bshuf_decompress_lz4(
         source.ctypes.data,
         frame.ctypes.data,
         frame.size,
         frame.itemsize,
-        block_bytes // frame.itemsize,
+        block,
     )
     if read != len(source):
         raise FileFormatError(
             f"expected a chunk of {len(source)} compressed bytes, found one that ends after {read}"
         )
     return frame
+
+
+def _check_blocks(chunk: bytes, *, elements: int, width: int, block: int) -> None:
+    """Check that a chunk's blocks end where it ends: the codec reads on wherever they lead it."""
+    place = _HEADER.size
+    if block % _TOGETHER == 0:
+        for _ in range(elements // block + (elements % block >= _TOGETHER)):
+            if place + _LENGTH.size > len(chunk):
+                break
+            place += _LENGTH.size + _LENGTH.unpack_from(chunk, place)[0]
+        place += elements % _TOGETHER * width
+    if place != len(chunk):
+        raise FileFormatError(
+            f"expected a chunk whose blocks of {block} elements end after {len(chunk)} bytes, "
+            f"found that they end after {place}: it is damaged"
+        )

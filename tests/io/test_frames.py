@@ -78,6 +78,23 @@ def test_damaged_chunk_is_refused(cut: int) -> None:
         decompress(chunk[:cut], shape=(64, 48), dtype=np.dtype("i4"))
 
 
+def test_no_damage_leads_the_codec_out_of_the_chunk() -> None:
+    """Cut anywhere, or overwritten: refused, or decoded to something; never a crash."""
+    shape, rng = (300, 401), np.random.default_rng(0)
+    good = compress(rng.poisson(500, shape).astype("i4"))
+    refused = 0
+    for _ in range(300):
+        chunk = bytearray(good)
+        for place in rng.integers(8, len(chunk), rng.integers(1, 60)):
+            chunk[place] = rng.integers(256)
+        damaged = bytes(chunk[: rng.integers(12, len(chunk))] if rng.random() < 0.3 else chunk)
+        try:
+            assert decompress(damaged, shape=shape, dtype=np.dtype("i4")).shape == shape
+        except FileFormatError:
+            refused += 1
+    assert refused > 100
+
+
 def test_chunk_of_another_frame_is_refused() -> None:
     with pytest.raises(FileFormatError, match="expected a chunk of"):
         decompress(compress(frame_of((3, 5), "i4")), shape=(64, 48), dtype=np.dtype("i4"))

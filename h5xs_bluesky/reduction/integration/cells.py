@@ -20,14 +20,15 @@ class CellGrid:
     Parameters
     ----------
     index : ndarray of int, shape (H, W)
-        The cell of each pixel of one detector; negative where it counts for none.
+        The cell of each pixel of one detector, or of some of them in any shape; negative where it
+        counts for none.
     cells
         How many there are, for example those of φ times those of q.
 
     Raises
     ------
     ReductionError
-        If the index is no picture of whole numbers below `cells`.
+        If the index is no array of whole numbers below `cells`.
 
     Examples
     --------
@@ -45,9 +46,9 @@ class CellGrid:
 
     def __post_init__(self) -> None:
         index: NDArray[Any] = np.array(self.index)
-        if index.ndim != 2 or index.dtype.kind not in "iu":
+        if index.ndim == 0 or index.dtype.kind not in "iu":
             raise ReductionError(
-                "expected the cell of each pixel as whole numbers (H, W), found "
+                "expected the cell of each pixel as whole numbers, found "
                 f"{index.dtype} {index.shape}"
             )
         if self.cells < 1 or index.max(initial=-1) >= self.cells:

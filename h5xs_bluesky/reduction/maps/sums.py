@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from h5xs_bluesky.errors import ReductionError
+from h5xs_bluesky.reduction.integration.cells import CellGrid
+from h5xs_bluesky.reduction.integration.integrate import make_integrator
 from h5xs_bluesky.reduction.integration.pixels import Pixels
 
 _SAME_STEP = 1e-6  # relative
@@ -227,31 +229,31 @@ def map_frame(
     """
     pixels.check(frame)
     column, row = x_axis.index(x), y_axis.index(y)
-    used = (column >= 0) & (row >= 0) & ~pixels.mask
-    disqualified = pixels.disqualified(frame)
-    if disqualified is not None:
-        used &= ~disqualified
-    number = np.broadcast_to(exposures, frame.shape)[used]
-    counts = frame[used].astype(float)
+    shape = (len(y_axis), len(x_axis))
+    place = np.where((column >= 0) & (row >= 0), row * shape[1] + column, -1)
+    counts, summed = frame, pixels
+    if not np.all(np.asarray(exposures) == 1):
+        counts, summed = _of_all_exposures(frame, pixels, np.broadcast_to(exposures, frame.shape))
+    sums = make_integrator(summed, CellGrid(place, shape[0] * shape[1])).integrate(counts)
+    return MapSums(**{name: getattr(sums, name).reshape(shape) for name in MapSums.FIELDS})
+
+
+def _of_all_exposures(
+    mean: NDArray[Any], pixels: Pixels, number: NDArray[np.int64]
+) -> tuple[NDArray[Any], Pixels]:
+    """Give the sum of the frames that a frame is the mean of, and the pixels that go with it."""
+    bad = pixels.disqualified(mean)
     dark, dark_variance = (
-        0.0 if array is None else array[used] for array in (pixels.dark, pixels.dark_variance)
+        None if array is None else array * number for array in (pixels.dark, pixels.dark_variance)
     )
-    cells = (len(y_axis), len(x_axis))
-    place = row[used] * cells[1] + column[used]
-    return MapSums(
-        signal=sum_in_cells(place, (counts - dark) * number, cells),
-        variance=sum_in_cells(place, (counts + dark_variance) * number, cells),
-        normalization=sum_in_cells(place, pixels.normalization[used] * number, cells),
-        count=sum_in_cells(place, np.ones(place.shape), cells),
+    return mean * number, Pixels(
+        q=pixels.q,
+        normalization=pixels.normalization * number,
+        mask=pixels.mask if bad is None else pixels.mask | bad,
+        dark=dark,
+        dark_variance=dark_variance,
+        any_value=True,  # what the mean disqualifies is masked
     )
-
-
-def sum_in_cells(
-    place: NDArray[np.int64], values: NDArray[np.float64], shape: tuple[int, int]
-) -> NDArray[np.float64]:
-    """Add values up in the cells that their places, counted flat, name; (ny, nx)."""
-    total = np.bincount(place, weights=values, minlength=shape[0] * shape[1])
-    return total.reshape(shape).astype(float, copy=False)
 
 
 def _ratio(numerator: NDArray[np.float64], denominator: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -289,7 +289,7 @@ class TestCells:
         ("index", "cells", "said"),
         [
             (np.zeros((2, 3)), 4, "whole numbers"),
-            (np.zeros(6, int), 4, r"\(H, W\)"),
+            (np.int64(3), 4, "whole numbers"),
             (np.full((2, 3), 4), 4, "below 4"),
             (np.full((2, 3), -1), 0, "at least one"),
         ],
