@@ -211,11 +211,11 @@ def _pyfai(
     selected = IntegrationMethod.select_one_available((*algorithm, "cython"), dim=1)
     if method.estimator == "unweighted":
         selected = selected.unweighted
-    mask = detector.mask.copy()  # on some processors pyFAI takes no read-only array
+    integrator.detector.mask = detector.mask.copy()  # it would look at one handed over each time
 
     def call() -> object:
         return integrator.integrate1d(
-            next(each), BINS, mask=mask, dark=dark, dummy=-1.0, delta_dummy=0.5, unit="q_A^-1",
+            next(each), BINS, dark=dark, dummy=-1.0, delta_dummy=0.5, unit="q_A^-1",
             radial_range=(edges[0], edges[-1]), error_model=method.error_model,
             polarization_factor=POLARIZATION, method=selected,
         )  # fmt: skip
