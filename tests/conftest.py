@@ -1,10 +1,14 @@
 """What all tests share."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from small_beamline import run_documents, small_beamline, small_frames
+
+from h5xs_bluesky.callbacks.live_reduction import LiveReduction
 
 _ROOT = Path(__file__).parents[1]
 
@@ -33,3 +37,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if away:
         config.hook.pytest_deselected(items=away)
         items[:] = [item for item in items if item not in away]
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """A run of six events that is going on: call it to send up to that many; 7 is its end."""
+    live = LiveReduction(small_beamline(), tmp_path)
+    documents = iter(run_documents(small_frames(6, seed=4), sample_name="water"))
+    sent = 0
+
+    def send(events: int) -> Path:
+        nonlocal sent
+        while sent < events:
+            name, doc = next(documents)
+            live(name, doc)
+            sent += name in ("event", "stop")
+        assert live.wait(30)
+        return tmp_path / "experiment.h5"
+
+    yield send
+    send(7)
+    live.close()

@@ -1,12 +1,14 @@
 """A beamline of small detectors, and the documents of runs on it, for tests of whole paths."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import event_model
 import numpy as np
 from numpy.typing import NDArray
 
+from h5xs_bluesky.callbacks.live_reduction import LiveReduction
 from h5xs_bluesky.config import Beamline, MetadataSource, Monitors, Output, ReductionOptions, Roots
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.geometry import Geometry
@@ -103,3 +105,16 @@ def _data_key(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         return {"source": "test", "dtype": "string", "shape": []}
     return {"source": "test", "dtype": "number", "shape": []}
+
+
+def write_experiment(folder: Path, *runs: Documents, **changes: Any) -> Path:
+    """Send runs, one after the other, through a new callback; gives the experiment's file."""
+    live = LiveReduction(small_beamline(**changes), folder)
+    try:
+        for documents in runs:
+            for name, doc in documents:
+                live(name, doc)
+            assert live.wait(30)
+    finally:
+        live.close()
+    return folder / "experiment.h5"

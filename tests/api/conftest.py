@@ -1,14 +1,12 @@
 """Experiments that the real callback wrote, for the offline interface to read."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import pytest
-from small_beamline import Documents, run_documents, small_beamline, small_frames
-
-from h5xs_bluesky.callbacks.live_reduction import LiveReduction
+from small_beamline import Documents, run_documents, small_frames, write_experiment
 
 mpl.use("agg")
 
@@ -20,15 +18,7 @@ def play(tmp_path: Path) -> Play:
     """Send runs, one after the other, through a new callback; gives the experiment's file."""
 
     def play_runs(*runs: Documents, **changes: Any) -> Path:
-        live = LiveReduction(small_beamline(**changes), tmp_path)
-        try:
-            for documents in runs:
-                for name, doc in documents:
-                    live(name, doc)
-                assert live.wait(30)
-        finally:
-            live.close()
-        return tmp_path / "experiment.h5"
+        return write_experiment(tmp_path, *runs, **changes)
 
     return play_runs
 
@@ -40,24 +30,3 @@ def experiment(play: Play) -> Path:
     frames = [*small_frames(7, seed=2, mean=60.0), *small_frames(1, seed=3, mean=90.0)]
     sample = run_documents(frames, sample_name="lysozyme", scan_id=2, buffer="buffer")
     return play(buffer, sample, run_documents([], sample_name="nothing", scan_id=3))
-
-
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """A run of six events that is going on: call it to send some more; a seventh is its end."""
-    live = LiveReduction(small_beamline(), tmp_path)
-    documents = iter(run_documents(small_frames(6, seed=4), sample_name="water"))
-    sent = 0
-
-    def send(events: int) -> Path:
-        nonlocal sent
-        while sent < events:
-            name, doc = next(documents)
-            live(name, doc)
-            sent += name in ("event", "stop")
-        assert live.wait(30)
-        return tmp_path / "experiment.h5"
-
-    yield send
-    send(7)
-    live.close()

@@ -1,29 +1,14 @@
 """Experiments that the real callback wrote, for the adapter to serve."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib as mpl
 import pytest
-from small_beamline import Documents, run_documents, small_beamline, small_frames
+from small_beamline import run_documents, small_frames, write_experiment
 from small_server import Server, serving, wait_until
 
-from h5xs_bluesky.callbacks.live_reduction import LiveReduction
-
 mpl.use("agg")
-
-
-def write_experiment(folder: Path, *runs: Documents) -> Path:
-    """Send runs, one after the other, through a callback; gives the experiment's file."""
-    live = LiveReduction(small_beamline(), folder)
-    try:
-        for documents in runs:
-            for name, doc in documents:
-                live(name, doc)
-            assert live.wait(30)
-    finally:
-        live.close()
-    return folder / "experiment.h5"
 
 
 @pytest.fixture(scope="session")
@@ -42,27 +27,6 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_experiment(
         tmp_path_factory.mktemp("served", numbered=False), buffer, sample, nothing
     )
-
-
-@pytest.fixture
-def running(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """A run of six events that is going on: call it to send up to that many; 7 is its end."""
-    live = LiveReduction(small_beamline(), tmp_path)
-    documents = iter(run_documents(small_frames(6, seed=4), sample_name="water"))
-    sent = 0
-
-    def send(events: int) -> Path:
-        nonlocal sent
-        while sent < events:
-            name, doc = next(documents)
-            live(name, doc)
-            sent += name in ("event", "stop")
-        assert live.wait(30)
-        return tmp_path / "experiment.h5"
-
-    yield send
-    send(7)
-    live.close()
 
 
 @pytest.fixture(scope="session")
