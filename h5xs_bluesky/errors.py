@@ -43,3 +43,7 @@ class ReductionError(H5xsError, ValueError):
 
 class FramesNotSavedError(H5xsError, RuntimeError):
     """Pixels of a scan would be lost; the only error that the callback raises into a scan."""
+
+
+class ServerError(H5xsError, ConnectionError):
+    """A server that belongs to this session has ended or does not answer."""

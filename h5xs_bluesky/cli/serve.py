@@ -2,6 +2,10 @@
 
 import json
 import logging
+import os
+import signal
+import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +39,10 @@ def serve(
         bool, typer.Option("--raw-files", help="Let clients download files as they are on disk.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON.")] = False,
+    until_stdin_closes: Annotated[
+        bool,
+        typer.Option("--until-stdin-closes", help="Stop, too, when the starting process ends."),
+    ] = False,
 ) -> None:
     """Serve a folder with Tiled, and what is measured into it while it is served.
 
@@ -48,6 +56,9 @@ def serve(
     except ImportError as error:
         typer.echo(f"h5xs serve: {error}: pip install 'h5xs_bluesky[tiled]'", err=True)
         raise typer.Exit(NOT_INSTALLED) from error
+
+    if until_stdin_closes:
+        threading.Thread(target=_stop_with_stdin, name="stdin", daemon=True).start()
 
     def announce(address: str, key: str) -> None:
         url = f"{address}/ui/" if public else f"{address}/ui/?api_key={key}"
@@ -73,3 +84,9 @@ def serve(
     except (ConfigurationError, OSError) as error:
         typer.echo(f"h5xs serve: {error}", err=True)
         raise typer.Exit(WRONG_INPUT) from error
+
+
+def _stop_with_stdin() -> None:
+    """Wait for the end of standard input, which comes however the process at its other end dies."""
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGTERM)

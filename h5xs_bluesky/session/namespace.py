@@ -1,0 +1,85 @@
+"""The names that the startup files of a profile share, and what became of the optional parts."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+FOLDER_VARIABLE = "H5XS_FOLDER"
+DEFAULT_FOLDER = "h5xs-data"
+
+_MAKERS = {
+    "RE": "10-engine.py",
+    "beamline": "20-reduction.py",
+    "live": "20-reduction.py",
+    "endstation": "40-devices.py",
+}
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
+class Session:
+    """What startup files hand on to each other.
+
+    Attributes
+    ----------
+    folder : Path
+        What the session writes lies below it: the environment variable ``H5XS_FOLDER``, by default
+        ``h5xs-data`` where the session began.
+    RE : RunEngine
+    beamline : Beamline
+    live : LiveReduction
+    endstation : Endstation
+        The simulated devices; a beamline has its own instead.
+    server : ServerProcess or None
+    db : CatalogOfBlueskyRuns or None
+        The raw runs on the server.
+    view : LiveView or None
+    notes : list of str
+        Lines that tell what runs.
+    missing : dict
+        Optional parts that are not there, and why.
+    """
+
+    folder: Path = field(
+        default_factory=lambda: Path(os.environ.get(FOLDER_VARIABLE, DEFAULT_FOLDER)).absolute()
+    )
+    RE: Any = field(init=False)
+    beamline: Any = field(init=False)
+    live: Any = field(init=False)
+    endstation: Any = field(init=False)
+    server: Any = None
+    db: Any = None
+    view: Any = None
+    notes: list[str] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _MAKERS:
+            raise AttributeError(f"a session has no {name!r}")
+        raise AttributeError(
+            f"expected {name!r} in the session, found none: {_MAKERS[name]} makes it, and did not "
+            "run to its end; its message stands above"
+        )
+
+    @contextmanager
+    def optional(self, part: str) -> Iterator[None]:
+        """Go on without a part whose block fails; the reason stands in `missing`."""
+        try:
+            yield
+        except Exception as error:
+            logger.debug("%s is not there", part, exc_info=True)
+            lines = str(error).splitlines() or [type(error).__name__]
+            self.missing[part] = lines[0]
+
+    def describe(self) -> str:
+        """Tell what runs, where files go, and what is not there."""
+        lines = [*self.notes, *(f"without {part}: {why}" for part, why in self.missing.items())]
+        return "\n".join(lines)
+
+
+session = Session()

@@ -1,0 +1,146 @@
+"""The Tiled server of a session: `h5xs serve` as a process of its own."""
+
+import atexit
+import json
+import os
+import secrets
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from h5xs_bluesky.errors import ServerError
+
+_STOP_WITHIN_S = 10.0
+
+
+class ServerProcess:
+    """Serves a folder from a process of its own, which ends with this one however it ends.
+
+    It starts in the background: `address` and `client` wait for it.
+
+    Parameters
+    ----------
+    folder
+        What is served; made if it is not there.
+    log
+        The file that the server's messages are appended to.
+    catalog
+        The catalogue's file, kept; by default a temporary one.
+    port
+        Where it listens, on this machine only; 0 takes a free port.
+    api_key
+        Letters and digits; by default one is made up.
+
+    Raises
+    ------
+    OSError
+        If the process cannot be started, or the log not be written.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        log: Path,
+        catalog: Path | None = None,
+        port: int = 0,
+        api_key: str | None = None,
+    ) -> None:
+        self.api_key = api_key or secrets.token_hex(16)
+        self.log = log
+        self._line = ""
+        self._started = threading.Event()
+        folder.mkdir(parents=True, exist_ok=True)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "h5xs_bluesky.cli", "serve", str(folder), "--json"]
+        options = [f"--port={port}", "--until-stdin-closes"]
+        if catalog is not None:
+            options.append(f"--catalog={catalog}")
+        with log.open("ab") as messages:
+            self._process = subprocess.Popen(
+                [*command, *options],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=messages,
+                text=True,
+                env={**os.environ, "H5XS_API_KEY": self.api_key},
+                start_new_session=True,  # Ctrl-C pauses a plan, and must not end the server
+            )
+        threading.Thread(target=self._read_address, name="h5xs-server", daemon=True).start()
+        atexit.register(self.stop)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    def address(self, *, timeout_s: float = 60.0) -> str:
+        """Give the server's address, once it answers.
+
+        Raises
+        ------
+        ServerError
+            If it has ended, or does not answer in time.
+        """
+        if not self._started.wait(timeout_s):
+            raise ServerError(
+                f"expected the server to answer within {timeout_s:g} s, found it silent: see "
+                f"{self.log}"
+            )
+        if not self._line:
+            raise ServerError(f"expected a server, found that it ended: {self._last_message()}")
+        return str(json.loads(self._line)["address"])
+
+    def client(self, path: str = "", *, timeout_s: float = 60.0) -> Any:
+        """Give a Tiled client, of the whole catalogue or of a node in it.
+
+        Parameters
+        ----------
+        path
+            The node's keys with slashes between them.
+
+        Raises
+        ------
+        ServerError
+            If the server has ended, or does not answer in time.
+        """
+        from tiled.client import from_uri
+
+        address = self.address(timeout_s=timeout_s)
+        return from_uri(f"{address}/api/v1/metadata/{path}", api_key=self.api_key)
+
+    def stop(self) -> None:
+        """End the server; nothing happens if it has ended."""
+        atexit.unregister(self.stop)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(_STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _read_address(self) -> None:
+        if self._process.stdout is not None:
+            with self._process.stdout as output:
+                self._line = output.readline()
+                self._started.set()
+                output.read()
+
+    def _last_message(self) -> str:
+        lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return f"{lines[-1]} ({self.log})" if lines else f"it left no message in {self.log}"

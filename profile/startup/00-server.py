@@ -1,0 +1,10 @@
+"""Start the Tiled server first: it gets ready, in a process of its own, while the rest loads."""
+
+from h5xs_bluesky.session import ServerProcess, session
+
+with session.optional("Tiled server"):
+    session.server = ServerProcess(
+        session.folder / "experiment",
+        log=session.folder / "server.log",
+        catalog=session.folder / "catalog.db",
+    )

@@ -1,0 +1,12 @@
+"""The RunEngine, with metadata that outlive it, and bluesky's own live table."""
+
+from bluesky import RunEngine
+from bluesky.callbacks.best_effort import BestEffortCallback
+
+from h5xs_bluesky.session import MetadataFile, session
+
+RE = session.RE = RunEngine(MetadataFile(session.folder / "metadata.json"))
+RE.md["beamline_id"] = "simulated"
+bec = BestEffortCallback()
+bec.disable_plots()  # 60-view.py draws curves
+RE.subscribe(bec)

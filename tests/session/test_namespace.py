@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import pytest
+
+from h5xs_bluesky.session import Session
+
+
+def test_what_no_startup_file_made_is_named_with_the_file_that_makes_it(tmp_path: Path) -> None:
+    session = Session(folder=tmp_path)
+    with pytest.raises(AttributeError, match=r"20-reduction\.py makes it"):
+        session.live.status()
+    session.live = "made"
+    assert session.live == "made"
+
+
+def test_an_optional_part_that_fails_is_told_and_harms_nothing(tmp_path: Path) -> None:
+    session = Session(folder=tmp_path)
+    with session.optional("server"):
+        raise OSError("no free port\nmore of it")
+    session.notes.append("live     reduces")
+    assert session.describe() == "live     reduces\nwithout server: no free port"
+
+
+def test_ctrl_c_is_no_failure_of_a_part(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), Session(folder=tmp_path).optional("server"):
+        raise KeyboardInterrupt
+
+
+def test_the_folder_is_the_environments_or_below_the_present_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("H5XS_FOLDER", raising=False)
+    assert Session().folder == tmp_path / "h5xs-data"
+    monkeypatch.setenv("H5XS_FOLDER", "elsewhere")
+    assert Session().folder == tmp_path / "elsewhere"

@@ -1,0 +1,67 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from h5xs_bluesky.errors import ServerError
+from h5xs_bluesky.session import ServerProcess
+
+_STARTS_A_SERVER = """
+import sys, time
+from pathlib import Path
+from h5xs_bluesky.session import ServerProcess
+server = ServerProcess(Path(sys.argv[1]), log=Path(sys.argv[2]))
+print(server.address(), server.pid, flush=True)
+time.sleep(100)
+"""
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_the_server_answers_and_is_gone_afterwards(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path / "data", log=tmp_path / "server.log") as server:
+        assert list(server.client()) == []
+        address, pid = server.address(), server.pid
+    assert not _is_running(pid)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address)
+
+
+def test_the_server_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
+    arguments = [str(tmp_path / "data"), str(tmp_path / "server.log")]
+    parent = subprocess.Popen(
+        [sys.executable, "-c", _STARTS_A_SERVER, *arguments], stdout=subprocess.PIPE, text=True
+    )
+    with parent:
+        assert parent.stdout is not None
+        _, pid = parent.stdout.readline().split()
+        assert _is_running(int(pid))
+        parent.send_signal(signal.SIGKILL)
+    end = time.monotonic() + 15
+    while _is_running(int(pid)):
+        assert time.monotonic() < end, "the server outlived its session"
+        time.sleep(0.05)
+
+
+def test_ctrl_c_reaches_the_session_and_not_the_server(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path / "data", log=tmp_path / "server.log") as server:
+        server.address()
+        assert os.getpgid(server.pid) != os.getpgrp()
+
+
+def test_why_a_server_ended_is_told(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path, log=tmp_path / "log" / "server.log", api_key="not a key!")
+    with pytest.raises(ServerError, match=r"that it ended.*expected an API key.*server\.log"):
+        server.address()
+    server.stop()
