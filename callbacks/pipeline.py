@@ -4,9 +4,9 @@ import logging
 import queue
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,66 +15,22 @@ from h5xs_bluesky.callbacks.announcements import Announcements
 from h5xs_bluesky.callbacks.claims import Claims
 from h5xs_bluesky.callbacks.configurations import Configurations
 from h5xs_bluesky.callbacks.documents import Document, FrameStack
-from h5xs_bluesky.callbacks.early import EarlyDocuments
 from h5xs_bluesky.callbacks.external_reader import Arrival, ExternalReader
 from h5xs_bluesky.callbacks.finish import buffer_name, finish_run
+from h5xs_bluesky.callbacks.open_run import OpenRun
 from h5xs_bluesky.callbacks.raw_writer import RawWriter
 from h5xs_bluesky.callbacks.reducer import Reducer, RunReducer
 from h5xs_bluesky.callbacks.room import Room
-from h5xs_bluesky.callbacks.rows import EVENT, AcknowledgedEvent, Part, RowJoiner, joined
+from h5xs_bluesky.callbacks.rows import EVENT, AcknowledgedEvent, Part, joined
 from h5xs_bluesky.callbacks.status import RunStatus
 from h5xs_bluesky.callbacks.subscribers import Subscribers
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import H5xsError
-from h5xs_bluesky.io.experiment import add_sample
 from h5xs_bluesky.io.external import AllowedFolders
 
 logger = logging.getLogger(__name__)
 
 _IDLE_S = 0.5
-
-
-@dataclass(kw_only=True, slots=True)
-class _Run:
-    """One run on its way through the writer thread.
-
-    `awaited` counts, by field, the events in files of other writers that are neither found nor
-    given up; what was found before its event came waits in `early`, documents that came before
-    those that they refer to in `held`.
-    """
-
-    experiment: Path
-    status: RunStatus
-    writer: RawWriter
-    reducer: RunReducer
-    announcements: Announcements
-    folders: AllowedFolders
-    rows: RowJoiner = field(default_factory=RowJoiner)
-    awaited: Counter[str] = field(default_factory=Counter)
-    early: deque[Arrival] = field(default_factory=deque)
-    held: EarlyDocuments = field(default_factory=EarlyDocuments)
-    stop_size: int | None = None
-    linked: bool = False
-
-    def link(self) -> None:
-        """Show the run in the experiment; where that fails, the next occasion tries again."""
-        if self.linked:
-            return
-        try:
-            add_sample(self.experiment, self.writer.folder.sample)
-            self.linked = True
-        except (H5xsError, OSError) as error:
-            self.status.fail(f"{self.experiment / schema.EXPERIMENT_FILE}: {error}")
-
-    def expect(self, descriptor: Document) -> None:
-        """Tell the rows of the reduced stream what to wait for."""
-        beamline = self.reducer.configuration.beamline
-        if descriptor.get("name", schema.PRIMARY) != beamline.stream:
-            return
-        keys = descriptor["data_keys"]
-        elsewhere = {name for name, key in keys.items() if key.get("external")}
-        events = self.writer.contents.streams[beamline.stream].rows.events_make_rows
-        self.rows.expect((beamline.fields & elsewhere) | ({EVENT} if events else set()))
 
 
 class Pipeline:
@@ -107,7 +63,7 @@ class Pipeline:
         self._claims = Claims(self._configurations)
         self._room = room
         self._subscribers = subscribers
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, OpenRun] = {}
         self._reducer = Reducer(workers=workers, room=room)
         self._patience_s = beamline.output.max_wait_s
         self._external = ExternalReader(patience_s=beamline.output.max_wait_s, room=room)
@@ -193,7 +149,7 @@ class Pipeline:
             status.count(queue=-frames)
             self._room.leave(size)
 
-    def _event(self, run: _Run, doc: Document, frames: int, size: int) -> None:
+    def _event(self, run: OpenRun, doc: Document, frames: int, size: int) -> None:
         received = time.time()
         event = run.writer.write_event(doc)
         run.status.count(acknowledged=frames)
@@ -201,7 +157,7 @@ class Pipeline:
         self._add(run, Part(event=event, settles=EVENT, frames=frames, size=size))
         self._place_early(run)
 
-    def _record(self, run: _Run, name: str, doc: Document) -> None:
+    def _record(self, run: OpenRun, name: str, doc: Document) -> None:
         received = time.time()
         lacks = run.writer.contents.lacks
         if lacks(name, doc) and run.held.add(name, doc):
@@ -216,7 +172,7 @@ class Pipeline:
                 self._record(run, *early)
 
     def _announce(
-        self, run: _Run, name: str, doc: Document, *, received: float, row: int | None = None
+        self, run: OpenRun, name: str, doc: Document, *, received: float, row: int | None = None
     ) -> None:
         """Wait for what a document announces; what cannot be waited for is told."""
         try:
@@ -244,17 +200,17 @@ class Pipeline:
             logger.exception("A %s document could not be understood", name)
             run.status.fail(f"{name}: {type(error).__name__}: {error}")
 
-    def _deliver(self, run: _Run, arrival: Arrival) -> None:
+    def _deliver(self, run: OpenRun, arrival: Arrival) -> None:
         self._queue.put(partial(self._arrive, run, arrival))
 
-    def _arrive(self, run: _Run, arrival: Arrival) -> None:
+    def _arrive(self, run: OpenRun, arrival: Arrival) -> None:
         if arrival.problem:
             run.status.fail(f"{arrival.announcement.field}: {arrival.problem}")
         run.early.append(arrival)
         self._place_early(run)
         self._finish_if_done(run)
 
-    def _place_early(self, run: _Run) -> None:
+    def _place_early(self, run: OpenRun) -> None:
         """Write what was found and whose rows are known by now."""
         waiting, run.early = run.early, deque()
         for arrival in waiting:
@@ -269,7 +225,7 @@ class Pipeline:
             if arrival.first + arrival.events == len(arrival.announcement.places):
                 self._room.leave(0)
 
-    def _write(self, run: _Run, arrival: Arrival, rows: list[int]) -> list[Part]:
+    def _write(self, run: OpenRun, arrival: Arrival, rows: list[int]) -> list[Part]:
         """Acknowledge what was found; gives what each row gains, or that it gains nothing."""
         wanted, frames = arrival.announcement, arrival.frame_count
         events = [AcknowledgedEvent(stream=wanted.stream, row=row) for row in rows]
@@ -294,7 +250,7 @@ class Pipeline:
             for number, event in enumerate(events)
         ]
 
-    def _add(self, run: _Run, part: Part) -> None:
+    def _add(self, run: OpenRun, part: Part) -> None:
         """Add a part to its row, and reduce the rows that are ready by it."""
         if part.event.stream != run.reducer.configuration.beamline.stream or run.rows.is_past(
             part.event.row
@@ -311,7 +267,7 @@ class Pipeline:
         self._room.give_back(part.size)
         return replace(part, event=replace(part.event, frames={}), size=0)
 
-    def _reduce(self, run: _Run, parts: list[Part]) -> None:
+    def _reduce(self, run: OpenRun, parts: list[Part]) -> None:
         counts = [(part.frames, part.size) for part in parts]
         frames = sum(part.frames for part in parts)
 
@@ -322,7 +278,7 @@ class Pipeline:
         run.status.count(behind=frames)
         self._reducer.reduce(run.reducer, joined(parts), done)
 
-    def _stop(self, run: _Run, doc: Document, size: int) -> None:
+    def _stop(self, run: OpenRun, doc: Document, size: int) -> None:
         run.stop_size = size
         try:
             for name, early in run.held.take(lambda *_: True):
@@ -334,7 +290,7 @@ class Pipeline:
         self._place_early(run)
         self._finish_if_done(run)
 
-    def _finish_if_done(self, run: _Run) -> None:
+    def _finish_if_done(self, run: OpenRun) -> None:
         if run.stop_size is None or run.awaited.total() or run.status.uid not in self._runs:
             return
         size = run.stop_size
@@ -355,7 +311,7 @@ class Pipeline:
             for parts in run.rows.give_up(silent):
                 self._reduce(run, parts)
 
-    def _tell_what_never_came(self, run: _Run) -> None:
+    def _tell_what_never_came(self, run: OpenRun) -> None:
         try:
             for name, events, frames in run.announcements.never_came():
                 run.status.count(received=frames, missing=frames)
@@ -366,7 +322,7 @@ class Pipeline:
         except Exception:
             logger.exception("What was not announced could not be counted")
 
-    def _finish(self, run: _Run) -> None:
+    def _finish(self, run: OpenRun) -> None:
         self._tell_what_never_came(run)
         for parts in run.rows.rest():
             self._reduce(run, parts)
@@ -377,7 +333,7 @@ class Pipeline:
         run.link()
         self._reducer.then(partial(finish_run, run.experiment, run.writer, run.reducer))
 
-    def _start(self, status: RunStatus, doc: Document) -> _Run:
+    def _start(self, status: RunStatus, doc: Document) -> OpenRun:
         claim = self._claims.result(status, doc)
         experiment, beamline = claim.experiment, claim.configuration.beamline
         writer = RawWriter(claim.folder, {schema.SAMPLE_NAME: claim.name}, tell=status.fail)
@@ -393,7 +349,7 @@ class Pipeline:
             subscribers=self._subscribers,
         )
         reducer.begin(doc)
-        return _Run(
+        return OpenRun(
             experiment=experiment,
             status=status,
             writer=writer,
