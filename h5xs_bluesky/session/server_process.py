@@ -105,6 +105,10 @@ class ServerProcess:
             raise ServerError(f"expected a server, found that it ended: {self._last_message()}")
         return str(json.loads(self._line)["address"])
 
+    def browser_address(self, *, timeout_s: float = 60.0) -> str:
+        """Give what to open in a browser, key included; raises as `address` does."""
+        return f"{self.address(timeout_s=timeout_s)}/ui/?api_key={self.api_key}"
+
     def client(self, path: str = "", *, timeout_s: float = 60.0) -> Any:
         """Give a Tiled client, of the whole catalogue or of a node in it.
 
