@@ -80,7 +80,7 @@ def test_callback_that_nobody_else_refers_to_stays_subscribed(
         "h5xs_bluesky.callbacks.finish.average_run",
         "h5xs_bluesky.callbacks.finish.write_processed",
         "h5xs_bluesky.callbacks.raw_writer.write_run_file",
-        "h5xs_bluesky.callbacks.pipeline.add_sample",
+        "h5xs_bluesky.callbacks.open_run.add_sample",
     ],
 )
 def test_failing_reduction_does_not_fail_the_plan(
