@@ -253,7 +253,7 @@ def _processed(served: ServedFile, sample: str) -> H5XSContainer:
     children: dict[str, Any] = {}
     with served.reading() as file:
         group = served.group(file, sample)
-        common = _curve_metadata(file, group)
+        common = curve_metadata(file, group)
         for name, dataset in curve_datasets(served, group):
             metadata = {**common, "curve": name, **_intensity(dataset)}
             path = f"{sample}/{schema.PROCESSED}/{name}"
@@ -261,7 +261,8 @@ def _processed(served: ServedFile, sample: str) -> H5XSContainer:
     return _container(served, children)
 
 
-def _curve_metadata(file: h5py.File, group: h5py.Group) -> dict[str, Any]:
+def curve_metadata(file: h5py.File, group: h5py.Group) -> dict[str, Any]:
+    """Give what is told with each curve of a sample: names, scan, buffer, q and units."""
     buffer = (
         {schema.BUFFER: text(group.attrs[schema.BUFFER])} if schema.BUFFER in group.attrs else {}
     )
@@ -281,7 +282,7 @@ def _plain_curves(served: ServedFile, sample: str) -> H5XSContainer:
     children: dict[str, Any] = {}
     with served.reading() as file:
         group = served.group(file, sample)
-        common = _curve_metadata(file, group)
+        common = curve_metadata(file, group)
         if q := common.pop(Q):
             children[Q] = KnownValues(served, np.asarray(q), metadata={"unit": Q_UNIT})
         for name, dataset in curve_datasets(served, group):
