@@ -32,6 +32,7 @@ from h5xs_bluesky.io.py4xs_files import detector_texts
 from h5xs_bluesky.tiled.arrays import (
     KnownValues,
     PartOfCurve,
+    PublishedFrames,
     serve_curves,
     serve_frames,
     serve_values,
@@ -103,9 +104,15 @@ class H5XSAdapter:
 
     @classmethod
     def from_catalog(
-        cls, data_source: Any, node: Any, /, sample: str | None = None, **_: Any
-    ) -> H5XSContainer:
-        """Serve a registered file, or one sample of it.
+        cls,
+        data_source: Any,
+        node: Any,
+        /,
+        sample: str | None = None,
+        dataset: str | None = None,
+        **_: Any,
+    ) -> H5XSContainer | PublishedFrames:
+        """Serve a registered file, one sample of it, or one dataset of frames of the sample.
 
         Raises
         ------
@@ -118,6 +125,8 @@ class H5XSAdapter:
         )
         if sample is None:
             return experiment_container(served)
+        if dataset is not None:
+            return PublishedFrames(served, f"{sample}/{dataset}", data_source.structure)
         return sample_container(served, sample, metadata=node.metadata_)
 
     @classmethod

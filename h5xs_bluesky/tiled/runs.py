@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import httpx
+from tiled.client.utils import ClientError
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError, RefusedError
@@ -183,5 +185,9 @@ def roots_of(place: RunPlace) -> list[Path]:
 def container(parent: Any, name: str, *, specs: list[Any], access_tags: list[str] | None) -> Any:
     """Give a container of the catalogue; made where it is missing."""
     if name not in parent:
-        parent.create_container(name, metadata={}, specs=specs, access_tags=access_tags)
+        try:
+            parent.create_container(name, metadata={}, specs=specs, access_tags=access_tags)
+        except ClientError as error:
+            if error.response.status_code != httpx.codes.CONFLICT:  # somebody else has made it
+                raise
     return parent[name]

@@ -217,6 +217,7 @@ def _watch(
     from tiled.client import from_uri
 
     from h5xs_bluesky.tiled.curve_stream import CurveStream, stream_curves
+    from h5xs_bluesky.tiled.published_runs import PublishedRuns, publish_runs
     from h5xs_bluesky.tiled.registration import FolderRegistration, watch_folder
 
     waited = 0.0
@@ -225,18 +226,30 @@ def _watch(
             return
         waited += _PERIOD_S
     local = address.replace("//0.0.0.0:", "//127.0.0.1:")
-    client = from_uri(local, api_key=api_key)
     announce(address, api_key)
-    streaming = threading.Thread(
-        target=lambda: stream_curves(
-            CurveStream(from_uri(local, api_key=api_key), options.folder), stop=stop
-        ),
-        name="stream curves",
-        daemon=True,
-    )
+
+    def client() -> Any:
+        return from_uri(local, api_key=api_key)
+
+    registration = FolderRegistration(client(), options.folder, alone=True)
+    threads = [
+        threading.Thread(
+            target=watch_folder,
+            args=(registration,),
+            kwargs={"period_s": options.period_s, "stop": stop},
+            name="register samples",
+        )
+    ]
     if options.runs:
-        streaming.start()
-    registration = FolderRegistration(client, options.folder, alone=True)
-    watch_folder(registration, period_s=options.period_s, stop=stop)
-    if options.runs:
-        streaming.join(_STOP_WITHIN_S)
+        curves = CurveStream(client(), options.folder)
+        runs = PublishedRuns(client(), options.folder)
+        threads += [
+            threading.Thread(
+                target=publish, args=(what,), kwargs={"stop": stop}, name=publish.__name__
+            )
+            for publish, what in ((stream_curves, curves), (publish_runs, runs))
+        ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
