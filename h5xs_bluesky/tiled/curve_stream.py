@@ -85,9 +85,14 @@ class CurveStream:
         self._access_tags = None if access_tags is None else list(access_tags)
         self._runs: dict[RunPlace, _Run] = {}
         self._curves: Any = None
+        self._stale = False
 
     def look(self) -> None:
-        """Look for runs that are new, and forget those that are gone."""
+        """Look for runs that are new, and leave those that are gone."""
+        if self._stale:
+            self._stale, self._curves = False, None
+            for run in self._runs.values():
+                run.node, run.signature = None, ()
         places = self._folder.places()
         for place in places:
             if place not in self._runs:
@@ -96,10 +101,8 @@ class CurveStream:
             del self._runs[place]
 
     def forget(self) -> None:
-        """Look at the catalogue anew: it may not be what it was."""
-        self._curves = None
-        for run in self._runs.values():
-            run.node, run.signature = None, ()
+        """Look at the catalogue anew at the next occasion: it may not be what it was."""
+        self._stale = True
 
     def update(self, stop: threading.Event | None = None) -> dict[str, str]:
         """Bring all arrays up to the files; gives why some cannot be, by their names.

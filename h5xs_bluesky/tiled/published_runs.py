@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import event_model
 import httpx
@@ -23,7 +23,6 @@ from tiled.structures.core import Spec
 
 from h5xs_bluesky.errors import H5xsError
 from h5xs_bluesky.tiled.adapter import MIMETYPE
-from h5xs_bluesky.tiled.folders import Signature
 from h5xs_bluesky.tiled.run_documents import (
     Documents,
     digest,
@@ -32,6 +31,9 @@ from h5xs_bluesky.tiled.run_documents import (
     read_contents,
 )
 from h5xs_bluesky.tiled.runs import PROCESSED, RAW, RUNS, RunPlace, RunsOfFolder, container
+
+if TYPE_CHECKING:
+    from h5xs_bluesky.tiled.folders import Signature
 
 logger = logging.getLogger(__name__)
 
@@ -91,11 +93,11 @@ class PublishedRuns:
         self._done: dict[RunPlace, Signature] = {}
         self._tried: dict[RunPlace, float] = {}
         self._containers: dict[str, Any] = {}
+        self._stale = False
 
     def forget(self) -> None:
-        """Look at the catalogue anew: it may not be what it was."""
-        self._containers.clear()
-        self._done.clear()
+        """Look at the catalogue anew at the next occasion: it may not be what it was."""
+        self._stale = True
 
     def update(self, stop: threading.Event | None = None, *, most: int | None = None) -> Published:
         """Write what the catalogue lacks, the latest runs first.
@@ -112,6 +114,10 @@ class PublishedRuns:
         httpx.HTTPError
             If the server cannot be reached.
         """
+        if self._stale:
+            self._stale = False
+            self._containers.clear()
+            self._done.clear()
         found = Published()
         for place in self._waiting():
             if (stop is not None and stop.is_set()) or len(found.written) == most:

@@ -1,7 +1,8 @@
 """The documents of a run that lies in a folder, made from its files alone.
 
 The raw run's come from the journal. What lies in files of frames is told by stream documents that
-lead to the experiment's file, where the adapter reads it with its checks; all else is in the events.
+lead to the experiment's file, where the adapter reads it with its checks; the rest is in the
+events.
 The processed run's are those that `ProcessedRun` emits, made from the processed file.
 """
 

@@ -216,9 +216,7 @@ def _watch(
     """Register the folder through the running server, as any other client would."""
     from tiled.client import from_uri
 
-    from h5xs_bluesky.tiled.curve_stream import CurveStream, stream_curves
-    from h5xs_bluesky.tiled.published_runs import PublishedRuns, publish_runs
-    from h5xs_bluesky.tiled.registration import FolderRegistration, watch_folder
+    from h5xs_bluesky.tiled.publishing import Publication, keep_published
 
     waited = 0.0
     while not server.started:
@@ -228,28 +226,7 @@ def _watch(
     local = address.replace("//0.0.0.0:", "//127.0.0.1:")
     announce(address, api_key)
 
-    def client() -> Any:
-        return from_uri(local, api_key=api_key)
-
-    registration = FolderRegistration(client(), options.folder, alone=True)
-    threads = [
-        threading.Thread(
-            target=watch_folder,
-            args=(registration,),
-            kwargs={"period_s": options.period_s, "stop": stop},
-            name="register samples",
-        )
-    ]
-    if options.runs:
-        curves = CurveStream(client(), options.folder)
-        runs = PublishedRuns(client(), options.folder)
-        threads += [
-            threading.Thread(
-                target=publish, args=(what,), kwargs={"stop": stop}, name=publish.__name__
-            )
-            for publish, what in ((stream_curves, curves), (publish_runs, runs))
-        ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    publication = Publication(
+        lambda: from_uri(local, api_key=api_key), options.folder, alone=True, runs=options.runs
+    )
+    keep_published(publication, period_s=options.period_s, stop=stop)
