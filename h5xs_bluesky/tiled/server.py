@@ -227,6 +227,6 @@ def _watch(
     announce(address, api_key)
 
     publication = Publication(
-        lambda: from_uri(local, api_key=api_key), options.folder, alone=True, runs=options.runs
+        from_uri(local, api_key=api_key), options.folder, alone=True, runs=options.runs
     )
     keep_published(publication, period_s=options.period_s, stop=stop)
