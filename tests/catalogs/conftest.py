@@ -1,6 +1,6 @@
 """Stores of the same runs: our journals, a Tiled server, a temporary databroker."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -22,24 +22,30 @@ def tiled(recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("tiled")
     with SimpleTiledServer(folder, readable_storage=[str(recording.folder)]) as server:
         client = from_uri(server.uri)
-        writer = TiledWriter(client, batch_size=1)
+        writer = TiledWriter(client)
         for name, doc in recording.documents:
             writer(name, doc)
         yield client
 
 
 @pytest.fixture(scope="session")
-def broker(recording: Recording) -> Any:
+def databroker(recording: Recording) -> Any:
+    """A temporary Broker; of the runs that it cannot give back two."""
     from databroker import Broker
 
     made = Broker.named("temp")
-    for name, doc in recording.documents:
-        made.insert(name, doc)
+    for sample in ("arrays", "step", "flown", "paused", "aborted"):
+        for name, doc in recording.runs[sample]:
+            made.insert(name, doc)
     return made
 
 
 @pytest.fixture(scope="session")
-def stores(recording: Recording, tiled: Any, broker: Any) -> dict[str, Any]:
-    return {"journals": recording.folder, "tiled": tiled, "databroker": broker}
+def journals(recording: Recording) -> Any:
+    return recording.folder
 
 
+@pytest.fixture(scope="session")
+def store(request: pytest.FixtureRequest) -> Callable[[str], Any]:
+    """Give a store by its name; each is made when it is first asked for."""
+    return request.getfixturevalue

@@ -65,7 +65,7 @@ class StoredOutcome:
 
 def from_catalog(
     catalog: Any,
-    uids: Iterable[str] | None,
+    uids: str | Iterable[str] | None,
     folder: str | Path,
     beamline: Beamline | None = None,
     *,
@@ -85,7 +85,7 @@ def from_catalog(
         As `open_source` takes it: a client of Tiled, a `Broker` of databroker, the folder of an
         experiment, or the name of one of these.
     uids
-        Of runs, or the beginnings of uids; None for all that fit the other arguments.
+        Of one or more runs, or the beginnings of uids; None for all that fit the other arguments.
     folder
         The experiment's; made if it is not there. Runs that it has are left alone.
     beamline
@@ -131,7 +131,8 @@ def from_catalog(
     if uids is None:
         wanted = source.search(filters)
     else:
-        wanted = oldest_first(start for start in map(source.find, uids) if filters.fit(start))
+        named = map(source.find, [uids] if isinstance(uids, str) else uids)
+        wanted = oldest_first(start for start in named if filters.fit(start))
     folders = {str(start["uid"]): _experiment(folder, group_by, start) for start in wanted}
     return _Transfer(source, folder, beamline, group_by=group_by, unfinished=unfinished).all(
         folders
@@ -266,8 +267,9 @@ class _Transfer:
             _send(run, live)
         except FramesNotSavedError:
             raise
-        except (H5xsError, OSError, KeyError, ValueError) as error:
-            reason = str(error) if isinstance(error, H5xsError) else repr(error)
+        except (H5xsError, OSError, LookupError, TypeError, ValueError) as error:
+            told = isinstance(error, H5xsError | OSError)
+            reason = str(error) if told else f"{type(error).__name__}: {error}"
             logger.warning("Run %s is not taken, or not wholly: %s", uid[:8], reason)
             return StoredOutcome(uid=uid, outcome="failed", reason=reason, lost=lost)
         finally:
