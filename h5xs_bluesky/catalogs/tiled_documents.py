@@ -115,7 +115,7 @@ class _TiledStream:
         for part, node in self._parts.items():
             if part != _TABLE and not part.startswith(_TABLE + "_"):
                 continue
-            for number, row in enumerate(node.read().to_dict(orient="records")):
+            for number, row in enumerate(_records(node)):
                 if number == len(rows):
                     rows.append({})
                 rows[number].update(row)
@@ -141,7 +141,7 @@ class _TiledStream:
         for number in range(self.length):
             found = self.table[number] if number < len(self.table) else {}
             time, last = float(found.get("time", math.nan)), int(found.get("seq_num", last + 1))
-            begin = begin if math.isnan(time) else max(begin, time)
+            begin = begin if math.isnan(time) else time
             yield _Row(stream=self, number=number, order=begin, time=time, seq_num=last)
 
     def event(self, row: _Row) -> Document:
@@ -155,7 +155,7 @@ class _TiledStream:
             if row.number < len(column):
                 data[name] = column[row.number]
         stamps = {
-            name: float(found[_STAMP + name])
+            name: np.asarray(found[_STAMP + name], dtype=float).tolist()
             for name in data
             if found.get(_STAMP + name) is not None
         }
@@ -203,6 +203,15 @@ class _Column:
         if value.dtype.hasobject:
             raise FileFormatError(f"expected an array of plain values, found {value.dtype}")
         return value if value.ndim else value.item()
+
+
+def _records(table: Any) -> list[dict[str, Any]]:
+    """Give the rows of a table; by default dask makes texts of short arrays, and rounds them."""
+    import dask
+
+    with dask.config.set({"dataframe.convert-string": False}):
+        records: list[dict[str, Any]] = table.read().to_dict(orient="records")
+    return records
 
 
 def _plain(value: Any) -> Any:

@@ -60,7 +60,7 @@ def test_streams_texts_and_small_arrays_come_back_in_their_order(tiled: Any) -> 
     values: list[tuple[str, dict[str, Any]]] = [
         ("baseline", {"label": "before"}),
         ("primary", {"open": True, "count": 3, "vector": [1.0, 2.0, 3.0]}),
-        ("primary", {"open": False, "count": 4, "vector": [4.0, 5.0, 6.0]}),
+        ("primary", {"open": False, "count": 4, "vector": [4.0, 5.0, 1 / 3]}),
         ("baseline", {"label": "after"}),
     ]
     writer = TiledWriter(tiled)
