@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from bluesky import RunEngine
@@ -22,7 +23,7 @@ from h5xs_bluesky.callbacks import LiveReduction, SamplePathProvider
 from h5xs_bluesky.config import Monitors
 from h5xs_bluesky.reduction.geometry import Geometry
 
-SHAPE = (240, 320)
+SHAPE = (48, 64)
 Documents = list[tuple[str, dict[str, Any]]]
 
 
@@ -36,7 +37,7 @@ def station_beamline(**changes: Any) -> Beamline:
                 shape=SHAPE,
                 pixel_size_m=(172e-6, 172e-6),
                 distance_m=0.5,
-                beam_center_px=(120.0, 160.0),
+                beam_center_px=(24.0, 32.0),
                 wavelength_m=1e-10,
             ),
             mask=np.zeros(SHAPE, bool),
@@ -67,8 +68,12 @@ class Recording:
         return str(self.runs[sample][0][1]["uid"])
 
 
+@patch.multiple("ophyd_async.sim._blob_data_logic", HEIGHT=SHAPE[0], WIDTH=SHAPE[1])
 def record(folder: Path) -> Recording:
-    """Make six runs: arrays in events, ophyd-async's step and fly scan, paused (both), aborted."""
+    """Make six runs: arrays in events, ophyd-async's step and fly scan, paused (both), aborted.
+
+    The simulated detectors are made small, since databroker keeps frames in events as text.
+    """
     recording = Recording(folder)
     live = LiveReduction(station_beamline(), folder)
     engine = RunEngine()

@@ -42,7 +42,7 @@ def test_server_needs_no_exporter_of_documents(tiled: Any, recording: Any) -> No
 def test_streams_texts_and_small_arrays_come_back_in_their_order(tiled: Any) -> None:
     from bluesky_tiled_plugins import TiledWriter
 
-    run = event_model.compose_run(metadata={"sample_name": "mixed"}, time=1000.0)
+    run = event_model.compose_run(metadata={"sample_name": "mixed"}, time=4e9)
     kinds: dict[str, dict[str, Any]] = {
         "baseline": {"label": {"dtype": "string", "shape": []}},
         "primary": {
@@ -68,7 +68,7 @@ def test_streams_texts_and_small_arrays_come_back_in_their_order(tiled: Any) -> 
     for stream in streams.values():
         writer("descriptor", dict(stream.descriptor_doc))
     for number, (name, data) in enumerate(values):
-        time = 2000.0 + number
+        time = 4e9 + number
         stamps = dict.fromkeys(data, time - 0.5)
         event = streams[name].compose_event(data=data, timestamps=stamps, time=time)
         writer("event", dict(event))
@@ -77,7 +77,7 @@ def test_streams_texts_and_small_arrays_come_back_in_their_order(tiled: Any) -> 
     events = [doc for name, doc in stored.documents() if name == "event"]
     found = [{k: np.asarray(v).tolist() for k, v in doc["data"].items()} for doc in events]
     assert found == [data for _, data in values]
-    assert [doc["timestamps"].get("count") for doc in events] == [None, 2000.5, 2001.5, None]
+    assert [doc["timestamps"].get("count") for doc in events] == [None, 4e9 + 0.5, 4e9 + 1.5, None]
     assert "order of documents in different streams: by time" in stored.lost
 
 
@@ -136,5 +136,10 @@ def test_processed_runs_are_not_reduced_again(tiled: Any, recording: Any, tmp_pa
 
 
 def test_server_that_is_gone_is_told(tiled: Any, tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match=r"http://127\.0\.0\.1:1: it cannot be opened"):
+    import stamina
+
+    with (
+        stamina.set_testing(True, attempts=1),  # Tiled's client tries for half a minute
+        pytest.raises(CatalogError, match=r"http://127\.0\.0\.1:1: it cannot be opened"),
+    ):
         from_catalog("http://127.0.0.1:1", None, tmp_path, small_beamline())

@@ -258,7 +258,7 @@ def test_second_interface_of_databroker_gives_the_same(
         from_catalog(catalog, uids, tmp_path / name, station_beamline())
         with h5py.File(tmp_path / name / "experiment.h5", "r", swmr=True) as file:
             curves.append(file["aborted/processed/averaged"][()])
-    assert np.array_equal(*curves)
+    assert np.array_equal(*curves, equal_nan=True)
 
 
 def test_what_is_no_store_is_told(tmp_path: Path) -> None:
