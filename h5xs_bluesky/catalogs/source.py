@@ -15,7 +15,7 @@ ROW_TIMES = "times of rows without events: NaN"
 ROW_NUMBERS = "sequence numbers of rows without events: counted from 1"
 UIDS = "uids of events"
 ORDER = "order of documents in different streams: by time"
-DTYPES = "dtype of arrays in events: saturation holds only where it is configured"
+DTYPES = "dtype of arrays: saturation holds only where it is configured"
 FILES = "links to files of other writers: frames are copied"
 
 _SHOWN = 8

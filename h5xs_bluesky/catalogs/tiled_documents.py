@@ -60,11 +60,10 @@ class _TiledRun:
         lost = {UIDS: True}
         for stream in self._streams:
             keys = stream.descriptors[-1]["data_keys"]
-            arrays = [key for key in keys.values() if key.get("dtype") == "array"]
-            internal = [key for key in arrays if key.get("external") is None]
             lost[FRAME_TIMES] = lost.get(FRAME_TIMES, False) or bool(stream.external)
             lost[DTYPES] = lost.get(DTYPES, False) or any(
-                key.get("dtype_numpy") == _GUESSED for key in internal
+                key.get("dtype") == "array" and key.get("dtype_numpy") == _GUESSED
+                for key in keys.values()
             )
             lost[ROW_TIMES] = lost.get(ROW_TIMES, False) or stream.length > len(stream.table)
         lost[ROW_NUMBERS] = lost.get(ROW_TIMES, False)

@@ -20,7 +20,7 @@ def tiled(recording: Recording, tmp_path_factory: pytest.TempPathFactory) -> Ite
     from tiled.server import SimpleTiledServer
 
     folder = tmp_path_factory.mktemp("tiled")
-    with SimpleTiledServer(folder, readable_storage=[str(recording.folder)]) as server:
+    with SimpleTiledServer(folder, readable_storage=[str(recording.folder.parent)]) as server:
         client = from_uri(server.uri)
         writer = TiledWriter(client)
         for name, doc in recording.documents:

@@ -7,6 +7,7 @@ import event_model
 import h5py
 import numpy as np
 import pytest
+from legacy_runs import FRAMES, hdf5, legacy_run, tiff
 from small_beamline import run_documents, small_beamline, small_frames
 
 from h5xs_bluesky.catalogs import from_catalog
@@ -79,6 +80,49 @@ def test_streams_texts_and_small_arrays_come_back_in_their_order(tiled: Any) -> 
     assert found == [data for _, data in values]
     assert [doc["timestamps"].get("count") for doc in events] == [None, 4e9 + 0.5, 4e9 + 1.5, None]
     assert "order of documents in different streams: by time" in stored.lost
+
+
+@pytest.mark.parametrize(
+    ("files", "dtype", "stored", "lost"),
+    [
+        (hdf5, "<u2", "<u2", False),
+        (tiff, "<u2", "<u2", False),
+        (tiff, None, "<f8", True),
+    ],
+)
+def test_frames_of_area_detectors_come_through_the_server(
+    tiled: Any, tmp_path: Path, files: Any, dtype: str | None, stored: str, lost: bool
+) -> None:
+    """No folder is allowed here: the server reads them."""
+    from bluesky_tiled_plugins import TiledWriter
+
+    documents = legacy_run(tmp_path, files(tmp_path, FRAMES), dtype=dtype)
+    writer = TiledWriter(tiled)
+    for name, doc in documents:
+        writer(name, doc)
+    (done,) = from_catalog(tiled, documents[0][1]["uid"], tmp_path / "new", small_beamline())
+    assert (done.outcome, done.status["reduced"]) == ("reduced", 4)
+    assert any(text.startswith("dtype of arrays") for text in done.lost) == lost
+    with h5py.File(tmp_path / "new" / "experiment.h5", "r", swmr=True) as file:
+        frames = file["water/primary/data/saxs_image"][()]
+        stamps = file["water/primary/timestamps/saxs_image"]
+        assert stamps[()].tolist() == [100.5, 100.5, 101.5, 101.5]
+        assert stamps.attrs["reconstructed"]
+    assert (frames.dtype, np.array_equal(frames, FRAMES)) == (np.dtype(stored), True)
+
+
+def test_file_that_the_server_cannot_read_fails_and_says_so(tiled: Any, tmp_path: Path) -> None:
+    """TiledWriter took its frames for float64, and Tiled's reader of HDF5 insists on it."""
+    from bluesky_tiled_plugins import TiledWriter
+
+    documents = legacy_run(tmp_path, hdf5(tmp_path, FRAMES))
+    writer = TiledWriter(tiled)
+    for name, doc in documents:
+        writer(name, doc)
+    (done,) = from_catalog(tiled, documents[0][1]["uid"], tmp_path / "new", small_beamline())
+    assert done.outcome == "failed"
+    assert "500 Internal Server Error" in done.reason
+    assert not (tmp_path / "new").exists()
 
 
 def test_events_are_read_when_they_are_asked_for(
