@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import islice
 from pathlib import Path
 
@@ -43,9 +43,22 @@ class FrameFiles:
         self.made = 0
 
     def append(
-        self, stream: str, stacks: dict[str, FrameStack], *, row: int, stamps: "Stamps"
+        self,
+        stream: str,
+        stacks: dict[str, FrameStack],
+        *,
+        row: int,
+        stamps: "Stamps",
+        reconstructed: Collection[str] = (),
     ) -> dict[str, FrameReference]:
         """Append the frames that one event brings, and make them count.
+
+        Parameters
+        ----------
+        stamps
+            Gives the times of a field's frames.
+        reconstructed
+            Fields whose times are not those of a device.
 
         Raises
         ------
@@ -54,7 +67,10 @@ class FrameFiles:
         """
         files = {
             field: self._file(
-                (stream, field, stack.frames.shape[1:], stack.frames.dtype.str, False),
+                (
+                    *(stream, field, stack.frames.shape[1:], stack.frames.dtype.str),
+                    field in reconstructed,
+                ),
                 len(stack.frames),
             )
             for field, stack in stacks.items()

@@ -24,7 +24,7 @@ from h5xs_bluesky.callbacks.documents import (
     take,
 )
 from h5xs_bluesky.callbacks.early import EarlyDocuments
-from h5xs_bluesky.callbacks.pipeline import Pipeline
+from h5xs_bluesky.callbacks.pipeline import Pipeline, SampleAttributes
 from h5xs_bluesky.callbacks.room import Room
 from h5xs_bluesky.callbacks.status import RunStatus, StatusTicker
 from h5xs_bluesky.callbacks.subscribers import Subscribers
@@ -58,6 +58,8 @@ class LiveReduction:
     pause
         Called instead of failing the plan when memory stays full and the configuration says
         ``when_full = "pause"``; for example ``RE.request_pause``.
+    attributes
+        Gives further attributes of a run's sample, from its start document.
 
     Attributes
     ----------
@@ -82,6 +84,7 @@ class LiveReduction:
         *,
         workers: int | None = None,
         pause: Callable[[], object] | None = None,
+        attributes: SampleAttributes | None = None,
     ) -> None:
         output = beamline.output
         if output.when_full == "pause" and pause is None:
@@ -107,6 +110,7 @@ class LiveReduction:
             room=self._room,
             workers=workers,
             subscribers=self._subscribers,
+            attributes=attributes,
         )
         self._ticker = StatusTicker(self._write_status, period_s=1.0)
         self._closed = False

@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 _IDLE_S = 0.5
 
+SampleAttributes = Callable[[Document], Mapping[str, str]]
+
 
 class Pipeline:
     """Takes documents from a queue to disk, and from there to the reducer.
@@ -48,6 +50,8 @@ class Pipeline:
         Threads that reduce.
     subscribers
         Follow the processed runs.
+    attributes
+        Gives further attributes of a run's sample, from its start document.
     """
 
     def __init__(
@@ -58,11 +62,13 @@ class Pipeline:
         room: Room,
         workers: int,
         subscribers: Subscribers,
+        attributes: SampleAttributes | None = None,
     ) -> None:
         self._configurations = Configurations(beamline, folder)
         self._claims = Claims(self._configurations)
         self._room = room
         self._subscribers = subscribers
+        self._attributes = attributes
         self._runs: dict[str, OpenRun] = {}
         self._reducer = Reducer(workers=workers, room=room)
         self._patience_s = beamline.output.max_wait_s
@@ -336,7 +342,10 @@ class Pipeline:
     def _start(self, status: RunStatus, doc: Document) -> OpenRun:
         claim = self._claims.result(status, doc)
         experiment, beamline = claim.experiment, claim.configuration.beamline
-        writer = RawWriter(claim.folder, {schema.SAMPLE_NAME: claim.name}, tell=status.fail)
+        attributes = {schema.SAMPLE_NAME: claim.name}
+        if self._attributes is not None:
+            attributes.update(self._attributes(doc))
+        writer = RawWriter(claim.folder, attributes, tell=status.fail)
         writer.record("start", doc)
         buffer = buffer_name(writer.contents, beamline)  # seen while the run goes on
         if buffer is not None:

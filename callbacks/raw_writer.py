@@ -17,7 +17,13 @@ from h5xs_bluesky.callbacks.external_reader import Arrival
 from h5xs_bluesky.callbacks.frame_files import FrameFiles
 from h5xs_bluesky.callbacks.rows import AcknowledgedEvent
 from h5xs_bluesky.io.journal import JournalWriter
-from h5xs_bluesky.io.run_contents import FOUND, STREAM_FILE, RunContents, scalar_fields
+from h5xs_bluesky.io.run_contents import (
+    FOUND,
+    RECONSTRUCTED,
+    STREAM_FILE,
+    RunContents,
+    scalar_fields,
+)
 from h5xs_bluesky.io.run_files import RunFolder, write_run_file
 from h5xs_bluesky.io.stream import StreamFile
 
@@ -89,7 +95,11 @@ class RawWriter:
         stacks = {f: v for f, v in doc["data"].items() if isinstance(v, FrameStack)}
         known = self._frames.made
         references = self._frames.append(
-            stream, stacks, row=len(rows), stamps=lambda field: _stamps(doc, field)
+            stream,
+            stacks,
+            row=len(rows),
+            stamps=lambda field: _stamps(doc, field),
+            reconstructed=doc.get(RECONSTRUCTED, ()),
         )
         record = {**doc, "data": {**doc["data"], **references}}
         self._journal.append("event", record)

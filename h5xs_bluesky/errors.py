@@ -37,6 +37,14 @@ class SampleNotFoundError(H5xsError, KeyError):
         return str(self.args[0]) if self.args else ""
 
 
+class RunNotFoundError(SampleNotFoundError):
+    """A catalogue holds no run of this uid."""
+
+
+class CatalogError(H5xsError, OSError):
+    """A catalogue cannot be reached, or does not give a run back."""
+
+
 class ReductionError(H5xsError, ValueError):
     """Arrays do not fit each other, or nothing is left to reduce."""
 

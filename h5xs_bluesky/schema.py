@@ -49,6 +49,7 @@ EMPTY: Final = "empty"
 SELECTED: Final = "selected"
 SC_FACTOR: Final = "sc_factor"
 SAMPLE_NAME: Final = "sample_name"
+ORIGIN: Final = "origin"  # JSON: the store that a run was read from, and what that had lost
 
 # Groups and datasets of a sample.
 PRIMARY: Final = "primary"

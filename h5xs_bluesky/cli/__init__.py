@@ -9,6 +9,7 @@ from h5xs_bluesky.cli.import_files import import_
 from h5xs_bluesky.cli.info import info
 from h5xs_bluesky.cli.pack import pack
 from h5xs_bluesky.cli.publish import publish
+from h5xs_bluesky.cli.reduce import reduce
 from h5xs_bluesky.cli.repair import repair
 from h5xs_bluesky.cli.serve import serve
 from h5xs_bluesky.cli.show import show
@@ -29,6 +30,7 @@ def _main() -> None:
 app.command()(calibrate)
 app.command()(demo)
 app.command("import")(import_)
+app.command()(reduce)
 app.command()(info)
 app.command()(show)
 app.command()(export)

@@ -1,9 +1,10 @@
 """What several commands share."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,3 +32,14 @@ def errors_to_exit() -> Iterator[None]:
     except (H5xsError, OSError, IndexError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(UNUSABLE) from error
+
+
+def key_value(text: str, *, option: str) -> tuple[str, Any]:
+    """Read key=value, as `option` takes it; the value may be JSON."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise typer.BadParameter(f"expected key=value, found {text!r}", param_hint=option)
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value

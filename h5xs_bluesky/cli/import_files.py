@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.cli.common import key_value
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import H5xsError
 
@@ -57,7 +58,7 @@ def import_(
             sample=sample,
             dataset=dataset,
             detector=detector,
-            metadata=dict(_pair(text) for text in metadata or []),
+            metadata=dict(key_value(text, option="--metadata") for text in metadata or []),
         )
     except (H5xsError, OSError) as error:
         typer.echo(str(error), err=True)
@@ -93,16 +94,6 @@ def _beamline(config: Path | None, folder: Path, files: list[Path]) -> Beamline:
         qgrid=settings.qgrid,
         origin=str(origin),
     )
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise typer.BadParameter(f"expected key=value, found {text!r}", param_hint="--metadata")
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
 
 
 def _show(runs: list[dict[str, Any]]) -> None:

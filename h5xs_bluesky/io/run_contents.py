@@ -17,6 +17,9 @@ Document = dict[str, Any]
 STREAM_FILE = "h5xs_stream_file"
 FOUND = "h5xs_found"
 
+# A key of events that were made from stored runs: fields whose frames were not timed by a device.
+RECONSTRUCTED = "h5xs_reconstructed"
+
 
 @dataclass(kw_only=True, slots=True)
 class FrameFileContents:
