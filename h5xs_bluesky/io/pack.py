@@ -51,7 +51,7 @@ class Packer:
     roots
         Folders that links, virtual sources and external raw storage may lead into.
     executor
-        Compresses frames.
+        Compresses frames; None leaves them out: the file tells their shape and type only.
     keep_compression
         Copy frames that are bitshuffle-LZ4 as they are, instead of making them gzip.
     advance
@@ -60,7 +60,7 @@ class Packer:
 
     target: h5py.File
     roots: Sequence[Path]
-    executor: Executor
+    executor: Executor | None
     keep_compression: bool = False
     advance: Advance | None = None
     _corrections: dict[str, h5py.Dataset] | None = None
@@ -207,6 +207,9 @@ class Packer:
             group.create_dataset(name, shape=shape, dtype=source.dtype)
             return
         chunk = (*[1] * len(leading), *source.shape[-2:])
+        if self.executor is None:
+            group.create_dataset(name, shape=shape, dtype=source.dtype, chunks=chunk)
+            return
         single = (*[1] * (source.ndim - 2), *source.shape[-2:])
         as_is = self.keep_compression and source.chunks == single and is_bitshuffle_lz4(source)
         filters = BITSHUFFLE_LZ4 if as_is else {"compression": "gzip", "compression_opts": _LEVEL}
@@ -216,7 +219,7 @@ class Packer:
         if as_is:
             self._copy_chunks(source, made)
         else:
-            self._compress(source, made)
+            self._compress(source, made, self.executor)
 
     def _copy_chunks(self, source: h5py.Dataset, made: h5py.Dataset) -> None:
         for row in range(int(np.prod(made.shape[:-2]))):
@@ -226,7 +229,7 @@ class Packer:
                 made.id.write_direct_chunk(_offset(row, made.shape), chunk, skipped)
             self._done()  # one that was never written stays so
 
-    def _compress(self, source: h5py.Dataset, made: h5py.Dataset) -> None:
+    def _compress(self, source: h5py.Dataset, made: h5py.Dataset, executor: Executor) -> None:
         pending: deque[tuple[int, Future[bytes]]] = deque()
 
         def write() -> None:
@@ -238,7 +241,7 @@ class Packer:
             for row in range(int(np.prod(made.shape[:-2]))):
                 if len(pending) >= _AHEAD:
                     write()
-                pending.append((row, self.executor.submit(_deflate, _read(source, row))))
+                pending.append((row, executor.submit(_deflate, _read(source, row))))
             while pending:
                 write()
         finally:
