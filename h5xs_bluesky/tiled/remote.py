@@ -16,11 +16,38 @@ import numpy as np
 from numpy.typing import NDArray
 from tiled.client.utils import handle_error, retry_context
 
+from h5xs_bluesky.api.h5xs import h5xs
 from h5xs_bluesky.api.raw import FrameSource
 from h5xs_bluesky.errors import FrameAbsentError, ReductionError
 
 _FORMAT = "h5xs"
 _numbers = itertools.count()
+
+
+def remote_h5xs(*samples: Any) -> h5xs:
+    """Give an `h5xs` of samples on a server, which only reads.
+
+    Averages and subtractions that are made here stay in memory. What needs files here, as
+    `load_data` and `explicit_open`, raises `RefusedError`.
+
+    Parameters
+    ----------
+    *samples
+        Tiled's clients of samples of one experiment.
+
+    Raises
+    ------
+    ReductionError
+        If there is none, or they are of several experiments.
+    httpx.HTTPError
+        If the server cannot be reached, or refuses.
+
+    Examples
+    --------
+    >>> dt = remote_h5xs(client["experiment/lysozyme"])  # doctest: +SKIP
+    >>> dt.plot_d1s("lysozyme")  # doctest: +SKIP
+    """
+    return h5xs(ServerStorage(samples))
 
 
 class ServerStorage:
