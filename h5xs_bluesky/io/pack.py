@@ -52,6 +52,8 @@ class Packer:
         Folders that links, virtual sources and external raw storage may lead into.
     executor
         Compresses frames; None leaves them out: the file tells their shape and type only.
+    leave_out_refused
+        Leave out what a link leads to out of the roots, instead of refusing all.
     keep_compression
         Copy frames that are bitshuffle-LZ4 as they are, instead of making them gzip.
     advance
@@ -62,6 +64,7 @@ class Packer:
     roots: Sequence[Path]
     executor: Executor | None
     keep_compression: bool = False
+    leave_out_refused: bool = False
     advance: Advance | None = None
     _corrections: dict[str, h5py.Dataset] | None = None
 
@@ -157,7 +160,7 @@ class Packer:
         for name in group:
             if name in left_out:
                 continue
-            member = follow(group, name, roots=self.roots)
+            member = self._follow(group, name)
             if member is None:
                 logger.warning("%s: %s/%s leads nowhere", group.file.filename, group.name, name)
             elif isinstance(member, h5py.Dataset):
@@ -171,13 +174,21 @@ class Packer:
                     self._data(group, member, new, made)
                 self._members(member, made, list(made), parents=(*parents, place))
 
+    def _follow(self, group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset | None:
+        try:
+            return follow(group, path, roots=self.roots)
+        except RefusedError:
+            if self.leave_out_refused:
+                return None
+            raise
+
     def _data(
         self, stream: h5py.Group, data: h5py.Group, new: h5py.Group, made: h5py.Group
     ) -> None:
         """Copy the frames of a stream, with what is known of their times and positions."""
         for name in data:
-            frames = follow(data, name, roots=self.roots)
-            times = follow(stream, f"{schema.TIMESTAMPS}/{name}", roots=self.roots)
+            frames = self._follow(data, name)
+            times = self._follow(stream, f"{schema.TIMESTAMPS}/{name}")
             ours = times is not None and schema.FIELD in times.attrs
             if not isinstance(frames, h5py.Dataset) or not (ours or _look_like_frames(frames)):
                 continue

@@ -6,7 +6,7 @@ thread. Nothing is left on disk.
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, Any, Final
 
@@ -53,7 +53,7 @@ def sample_to_nxcansas(
 
 def sample_to_h5xs(
     mimetype: str, container: H5XSContainer, metadata: Mapping[str, Any], filter_for_access: Any
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Write all of a sample but its frames, as a file that `h5xs` opens.
 
     Raises
@@ -68,7 +68,7 @@ def sample_to_h5xs(
     return _parts(target)
 
 
-def _parts(file: IO[bytes]) -> Iterator[bytes]:
+def _parts(file: IO[bytes]) -> Generator[bytes, None, None]:
     with file:
         while part := file.read(_PART):
             yield part
