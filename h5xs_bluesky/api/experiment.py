@@ -9,6 +9,7 @@ import h5py
 
 from h5xs_bluesky.api.settings import read_beamline
 from h5xs_bluesky.api.source import ExperimentSource
+from h5xs_bluesky.api.storage import Storage
 from h5xs_bluesky.api.stored import Curves
 from h5xs_bluesky.api.workspace import Workspace
 from h5xs_bluesky.config import Beamline, Monitors, ReductionOptions
@@ -25,7 +26,7 @@ class Experiment:
 
     def __init__(
         self,
-        fn: str | Path,
+        fn: str | Path | Storage,
         exp_setup: Sequence[Any] | None = None,
         transField: str = "",  # noqa: N803 - the ancestor's name
         save_d1: bool = True,
@@ -35,15 +36,16 @@ class Experiment:
         roots: Sequence[str | Path] = (),
         reduction: ReductionOptions | None = None,
     ) -> None:
-        self.fn = Path(fn)
+        storage = Path(fn) if isinstance(fn, str | Path) else fn
+        self._source = ExperimentSource(storage, roots=[Path(root) for root in roots])
+        self.fn = self._source.path
         self.save_d1 = save_d1
         self.have_raw_data = have_raw_data
-        self.read_only = read_only
+        self.read_only = read_only or self._source.storage.elsewhere
         self.samples: list[str] = []
         self.d0s: dict[str, dict[str, NDArray[np.float64]]] = {}
         self._given = (exp_setup, transField, reduction)
         self._own_monitors: Monitors | None = None
-        self._source = ExperimentSource(self.fn, roots=[Path(root) for root in roots])
         with self._source.reading() as file:
             self._memory = Workspace(self._source, self._read_beamline(file))
             self.list_samples()
@@ -107,7 +109,13 @@ class Experiment:
         """Open the file, keep it open as `fh5`, and give it; if it is open, it stays so.
 
         It is the object's own: `explicit_close` closes it.
+
+        Raises
+        ------
+        RefusedError
+            If the samples are read from a server.
         """
+        self._source.need_files("explicit_open()")
         self._source.open()
         return self._source.opened
 

@@ -1,6 +1,5 @@
 """Curves as they are exported, and all that an exported file tells about them."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +13,8 @@ from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.nxcansas import CanSasCurve, CanSasEntry
 from h5xs_bluesky.io.provenance import Process, Provenance
 from h5xs_bluesky.reduction.normalize import normalize_curve
+
+CANSAS_CURVES = (schema.SUBTRACTED, schema.AVERAGED)  # the first that there is is shown
 
 
 def curves_to_export(
@@ -63,30 +64,29 @@ def curves_to_export(
     return done
 
 
-def cansas_entry(
-    workspace: Workspace,
-    metadata: RunMetadata,
-    name: str,
-    groups: Sequence[str],
-    *,
-    normalize: bool,
-) -> CanSasEntry:
-    """Gather what a sample's NXcanSAS file tells.
+def cansas_entry(workspace: Workspace, name: str, *, normalize: bool) -> CanSasEntry:
+    """Gather what a sample's NXcanSAS file tells; it is loaded, and the source's file open.
 
-    Parameters
-    ----------
-    groups
-        Curves to write, those of them that there are; the first is shown by default.
+    Raises
+    ------
+    ReductionError
+        If it has neither curve, or to be normalized no usable monitor.
+    FileFormatError
+        If it has no start document.
     """
+    sample = workspace.source.sample(name)
+    metadata = RunMetadata.read(sample, workspace.beamline, roots=workspace.source.roots)
     curves = {
         group: curves_to_export(workspace, name, group, normalize=normalize)
-        for group in groups
+        for group in CANSAS_CURVES
         if group in workspace.d1s[name]
     }
+    if not curves:
+        workspace.curves(name, schema.AVERAGED)  # raises
     normalized = ["normalized: I and Idev are divided by the monitor"] if normalize else []
     provenance = workspace.provenance.get(name)
     return CanSasEntry(
-        title=str(workspace.source.sample(name).attrs.get(schema.SAMPLE_NAME, name)),
+        title=str(sample.attrs.get(schema.SAMPLE_NAME, name)),
         run=str(metadata.start.get("uid", "")),
         curves=[
             CanSasCurve(name=group, q=d1.qgrid, intensity=d1.data, sigma=d1.err)

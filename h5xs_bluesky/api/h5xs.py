@@ -26,7 +26,7 @@ class h5xs(  # noqa: N801 - the ancestor's name
     Parameters
     ----------
     fn
-        The experiment's file.
+        The experiment's file, or another `Storage`, such as samples on a server.
     exp_setup
         ``[detectors, qgrid]``, instead of those in the file. The q-grid may be an array of centres.
     transField

@@ -155,6 +155,29 @@ def _pack_sample(
     return Packed(sample=name, frames=copied, added=added)
 
 
+def pack_without_frames(source: ExperimentSource, name: str, target: h5py.File) -> None:
+    """Copy one sample but for its frames into a file; the source's file is open.
+
+    The file opens in `h5xs`, with the same curves, monitors and headers. Of the frames it tells
+    where they would stand; reading one says that it is not there. What a link leads to out of the
+    roots is left out.
+
+    Raises
+    ------
+    RefusedError
+        If the sample itself, or its results, lie there.
+    FileFormatError
+        If data cannot be read.
+    """
+    copy_root(source.opened, target)
+    packer = Packer(target=target, roots=source.roots, executor=None, leave_out_refused=True)
+    with source.results(name) as results:
+        group = source.sample(name)
+        packer.sample(name, group, results=None if results == group else results)
+        _pack_corrections(packer, source, name, results)
+    _pack_buffer(target[name], source.assigned_buffer(name))
+
+
 def _py4xs_names(source: ExperimentSource, names: Sequence[str]) -> Py4xsNames:
     samples = [source.sample(name) for name in names]
     return Py4xsNames(read_beamline(source.opened, None, ""), samples, roots=source.roots)

@@ -1,6 +1,6 @@
 """Frames from a sample's files, one by one or averaged, as patterns."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from h5xs_bluesky.api.data2d import Data2d
 from h5xs_bluesky.api.frame_choice import AVERAGE
 from h5xs_bluesky.api.raw import FrameSource, find_frames, frame_number
 from h5xs_bluesky.config import Beamline
-from h5xs_bluesky.io.frames import open_frames, read_frame
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.names import safe_name
 from h5xs_bluesky.io.stream_rows import superseded_rows
@@ -21,6 +20,8 @@ from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.maps.mean_frame import mean_frame
 
 _MOST_LISTED = 6
+
+ReadFrame = Callable[[FrameSource, int], NDArray[Any]]
 
 
 def read_patterns(
@@ -30,6 +31,7 @@ def read_patterns(
     extension: str | None,
     frames: int | list[int] | str,
     roots: Sequence[Path],
+    read: ReadFrame,
 ) -> dict[str, Data2d]:
     """Read the frames of detectors; a detector without one of them is left out.
 
@@ -40,6 +42,8 @@ def read_patterns(
     frames
         The position of one, −1 for the last of each detector; the positions of several, which are
         averaged; ``"average"`` for all but those whose event was measured again.
+    read
+        Reads the frame in a row of a source.
 
     Raises
     ------
@@ -57,9 +61,8 @@ def read_patterns(
         if extension not in (None, detector.extension):
             continue
         label = f"{name} {detector.extension}"
-        pattern = _pattern(
-            sources, detector, frames, label, _superseded(sample, beamline.stream, roots)
-        )
+        again = _superseded(sample, beamline.stream, roots)
+        pattern = _pattern(sources, detector, frames, label, again, read)
         if pattern is not None:
             pattern.reduction = beamline.reduction
             patterns[detector.extension] = pattern
@@ -80,11 +83,12 @@ def _pattern(
     frames: int | list[int] | str,
     label: str,
     superseded: NDArray[np.bool_],
+    read: ReadFrame,
 ) -> Data2d | None:
     positions = np.unique(np.concatenate([source.positions for source in sources]))
     if isinstance(frames, int):
         number = frame_number(frames, int(positions[-1]) + 1, sample=label)
-        frame = _read_position(sources, number)
+        frame = _read_position(sources, number, read)
         if frame is None:
             return None
         return Data2d(
@@ -102,7 +106,7 @@ def _pattern(
         text = f"average of frames {listed}{', …' if len(chosen) > _MOST_LISTED else ''}"
     if not chosen:
         return None
-    mean, exposures = mean_frame(_each(sources, chosen), saturation=detector.saturation)
+    mean, exposures = mean_frame(_each(sources, chosen, read), saturation=detector.saturation)
     return Data2d(
         data=mean,
         detector=detector,
@@ -112,18 +116,21 @@ def _pattern(
     )
 
 
-def _each(sources: Sequence[FrameSource], positions: Sequence[int]) -> Iterator[NDArray[Any]]:
+def _each(
+    sources: Sequence[FrameSource], positions: Sequence[int], read: ReadFrame
+) -> Iterator[NDArray[Any]]:
     for position in positions:
-        frame = _read_position(sources, position)
+        frame = _read_position(sources, position, read)
         if frame is not None:
             yield frame
 
 
-def _read_position(sources: Sequence[FrameSource], position: int) -> NDArray[Any] | None:
+def _read_position(
+    sources: Sequence[FrameSource], position: int, read: ReadFrame
+) -> NDArray[Any] | None:
     for source in sources:
         for row in source.rows[source.positions == position]:
-            with open_frames(source.path) as file:
-                return read_frame(file[source.dataset], int(row))
+            return read(source, int(row))
     return None
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import h5py
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.errors import FileFormatError, SampleNotFoundError
+from h5xs_bluesky.api.storage import FileStorage, Storage
+from h5xs_bluesky.errors import FileFormatError, RefusedError, SampleNotFoundError
 from h5xs_bluesky.io.attributes import text_attribute
-from h5xs_bluesky.io.experiment import find_sample, open_for_reading, sample_names
+from h5xs_bluesky.io.experiment import find_sample, sample_names
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.sidecar import sidecar_buffer, sidecar_of
 
@@ -26,21 +27,22 @@ class ExperimentSource:
 
     Parameters
     ----------
-    path
-        The file; links are followed inside its folder.
+    storage
+        The file, or where else it is; links are followed inside its folder.
     roots
         Further folders that links may lead into.
     """
 
-    def __init__(self, path: Path, *, roots: Sequence[Path] = ()) -> None:
-        self.path = path
-        self.roots = [path.parent, *roots]
+    def __init__(self, storage: Path | Storage, *, roots: Sequence[Path] = ()) -> None:
+        self.storage = FileStorage(storage) if isinstance(storage, Path) else storage
+        self.path = self.storage.path
+        self.roots = [self.path.parent, *roots]
         self.file: h5py.File | None = None
 
     def open(self) -> None:
         """Open the file until `close`; nothing happens if it is open."""
         if not self.file:
-            self.file = open_for_reading(self.path)
+            self.file = self.storage.open()
 
     def close(self) -> None:
         """Close the file; nothing happens if it is closed."""
@@ -66,7 +68,7 @@ class ExperimentSource:
     def _beside(self, name: str) -> Iterator[h5py.Group | None]:
         """Give a sample's group in the file's sidecar."""
         sidecar = sidecar_of(self.path)
-        if not sidecar.exists():
+        if self.storage.elsewhere or not sidecar.exists():
             yield None
             return
         with h5py.File(sidecar, "r") as file:
@@ -123,6 +125,20 @@ class ExperimentSource:
     def sample(self, name: str) -> h5py.Group:
         """Give the group of a sample in the open file; see `resolve`."""
         return follow(self.opened, self.resolve(name), roots=self.roots)
+
+    def need_files(self, purpose: str) -> None:
+        """Check that the data are in files on this machine.
+
+        Raises
+        ------
+        RefusedError
+            If they are on a server.
+        """
+        if self.storage.elsewhere:
+            raise RefusedError(
+                f"{self.path}: expected a file for {purpose}, found a server, from which one only "
+                "reads: do it where the files are"
+            )
 
     @property
     def opened(self) -> h5py.File:

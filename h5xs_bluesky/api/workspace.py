@@ -210,9 +210,12 @@ class Workspace:
         ------
         ReductionError
             If it has no reduction, or its run has gone on since.
+        RefusedError
+            If it is read from a server.
         FileInUseError, FileFormatError, OSError
             If it cannot be written.
         """
+        self.source.need_files("saving")
         reduced = self.reduced.get(name)
         if reduced is None:
             raise ReductionError(

@@ -1,5 +1,6 @@
 """Reduced curves in the form of NXcanSAS, which analysis programs read."""
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -90,22 +91,34 @@ def write_nxcansas(path: Path, entry: CanSasEntry) -> None:
         replace_whole(path) as temporary,
         h5py.File(temporary, "w", libver=LIBVER) as file,
     ):
-        file.attrs["NX_class"] = "NXroot"
-        file.attrs["default"] = "entry"
-        group = _group(file, "entry", "SASentry")
-        group.attrs["version"] = "1.1"
-        group.attrs["default"] = entry.curves[0].name
-        group["definition"] = "NXcanSAS"
-        group["title"], group["run"] = entry.title, entry.run
-        for curve in entry.curves:
-            _write_curve(_group(group, curve.name, "SASdata"), curve)
-        sample = _group(group, "sample", "SASsample")
-        sample["name"] = entry.title
-        for key, value in entry.sample.items():
-            sample[key] = value
-        _write_instrument(_group(group, "instrument", "SASinstrument"), entry)
-        for name, process in entry.processes.items():
-            _write_process(_group(group, name, "SASprocess"), name, process)
+        _write_entry(file, entry)
+
+
+def nxcansas_bytes(entry: CanSasEntry) -> bytes:
+    """Give the bytes of a file with the same content."""
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", libver=LIBVER) as file:
+        _write_entry(file, entry)
+    return buffer.getvalue()
+
+
+def _write_entry(file: h5py.File, entry: CanSasEntry) -> None:
+    file.attrs["NX_class"] = "NXroot"
+    file.attrs["default"] = "entry"
+    group = _group(file, "entry", "SASentry")
+    group.attrs["version"] = "1.1"
+    group.attrs["default"] = entry.curves[0].name
+    group["definition"] = "NXcanSAS"
+    group["title"], group["run"] = entry.title, entry.run
+    for curve in entry.curves:
+        _write_curve(_group(group, curve.name, "SASdata"), curve)
+    sample = _group(group, "sample", "SASsample")
+    sample["name"] = entry.title
+    for key, value in entry.sample.items():
+        sample[key] = value
+    _write_instrument(_group(group, "instrument", "SASinstrument"), entry)
+    for name, process in entry.processes.items():
+        _write_process(_group(group, name, "SASprocess"), name, process)
 
 
 def _group(parent: h5py.Group, name: str, kind: str) -> h5py.Group:

@@ -51,7 +51,9 @@ class Packer:
     roots
         Folders that links, virtual sources and external raw storage may lead into.
     executor
-        Compresses frames.
+        Compresses frames; None leaves them out: the file tells their shape and type only.
+    leave_out_refused
+        Leave out what a link leads to out of the roots, instead of refusing all.
     keep_compression
         Copy frames that are bitshuffle-LZ4 as they are, instead of making them gzip.
     advance
@@ -60,8 +62,9 @@ class Packer:
 
     target: h5py.File
     roots: Sequence[Path]
-    executor: Executor
+    executor: Executor | None
     keep_compression: bool = False
+    leave_out_refused: bool = False
     advance: Advance | None = None
     _corrections: dict[str, h5py.Dataset] | None = None
 
@@ -157,7 +160,7 @@ class Packer:
         for name in group:
             if name in left_out:
                 continue
-            member = follow(group, name, roots=self.roots)
+            member = self._follow(group, name)
             if member is None:
                 logger.warning("%s: %s/%s leads nowhere", group.file.filename, group.name, name)
             elif isinstance(member, h5py.Dataset):
@@ -171,13 +174,21 @@ class Packer:
                     self._data(group, member, new, made)
                 self._members(member, made, list(made), parents=(*parents, place))
 
+    def _follow(self, group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset | None:
+        try:
+            return follow(group, path, roots=self.roots)
+        except RefusedError:
+            if self.leave_out_refused:
+                return None
+            raise
+
     def _data(
         self, stream: h5py.Group, data: h5py.Group, new: h5py.Group, made: h5py.Group
     ) -> None:
         """Copy the frames of a stream, with what is known of their times and positions."""
         for name in data:
-            frames = follow(data, name, roots=self.roots)
-            times = follow(stream, f"{schema.TIMESTAMPS}/{name}", roots=self.roots)
+            frames = self._follow(data, name)
+            times = self._follow(stream, f"{schema.TIMESTAMPS}/{name}")
             ours = times is not None and schema.FIELD in times.attrs
             if not isinstance(frames, h5py.Dataset) or not (ours or _look_like_frames(frames)):
                 continue
@@ -207,6 +218,9 @@ class Packer:
             group.create_dataset(name, shape=shape, dtype=source.dtype)
             return
         chunk = (*[1] * len(leading), *source.shape[-2:])
+        if self.executor is None:
+            group.create_dataset(name, shape=shape, dtype=source.dtype, chunks=chunk)
+            return
         single = (*[1] * (source.ndim - 2), *source.shape[-2:])
         as_is = self.keep_compression and source.chunks == single and is_bitshuffle_lz4(source)
         filters = BITSHUFFLE_LZ4 if as_is else {"compression": "gzip", "compression_opts": _LEVEL}
@@ -216,7 +230,7 @@ class Packer:
         if as_is:
             self._copy_chunks(source, made)
         else:
-            self._compress(source, made)
+            self._compress(source, made, self.executor)
 
     def _copy_chunks(self, source: h5py.Dataset, made: h5py.Dataset) -> None:
         for row in range(int(np.prod(made.shape[:-2]))):
@@ -226,7 +240,7 @@ class Packer:
                 made.id.write_direct_chunk(_offset(row, made.shape), chunk, skipped)
             self._done()  # one that was never written stays so
 
-    def _compress(self, source: h5py.Dataset, made: h5py.Dataset) -> None:
+    def _compress(self, source: h5py.Dataset, made: h5py.Dataset, executor: Executor) -> None:
         pending: deque[tuple[int, Future[bytes]]] = deque()
 
         def write() -> None:
@@ -238,7 +252,7 @@ class Packer:
             for row in range(int(np.prod(made.shape[:-2]))):
                 if len(pending) >= _AHEAD:
                     write()
-                pending.append((row, self.executor.submit(_deflate, _read(source, row))))
+                pending.append((row, executor.submit(_deflate, _read(source, row))))
             while pending:
                 write()
         finally:

@@ -16,6 +16,7 @@ when it is first asked for, with all that is below it, and forgotten with the an
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import h5py
@@ -29,6 +30,7 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.io.experiment import sample_names
 from h5xs_bluesky.io.names import safe_name
 from h5xs_bluesky.io.py4xs_files import detector_texts
+from h5xs_bluesky.io.sidecar import sidecar_of
 from h5xs_bluesky.tiled.arrays import (
     KnownValues,
     PartOfCurve,
@@ -38,6 +40,7 @@ from h5xs_bluesky.tiled.arrays import (
     serve_values,
 )
 from h5xs_bluesky.tiled.files import ServedFile, served_path
+from h5xs_bluesky.tiled.folders import file_signature, sample_signature
 from h5xs_bluesky.tiled.summaries import (
     Q_UNIT,
     curve_datasets,
@@ -91,8 +94,48 @@ class H5XSContainer(MapAdapter):  # type: ignore[misc]
     def search(self, query: Any) -> Any:
         """Give what fits a query; one for tags fits everything in a file, or nothing."""
         if isinstance(query, AccessTagsFilter):
-            return self if self.access_tags & set(query.tags) else self.new_variation(mapping={})
+            if self.access_tags & set(query.tags):
+                return self
+            return H5XSContainer(
+                {}, access_tags=self.access_tags, metadata=self._metadata, specs=self.specs
+            )
         return super().search(query)
+
+
+class SampleContainer(H5XSContainer):
+    """A sample, which can also be downloaded as a whole.
+
+    Parameters
+    ----------
+    served, sample
+        The file, and the sample's group in it.
+    state
+        Changes with the files; a client that has the download of this state need not have it again.
+    """
+
+    def __init__(
+        self,
+        mapping: Mapping[str, Any],
+        *,
+        served: ServedFile,
+        sample: str,
+        state: object,
+        **more: Any,
+    ) -> None:
+        self.served = served
+        self.sample = sample
+        self._state = state
+        super().__init__(mapping, **{"access_tags": served.access_tags, **more})
+
+    def new_variation(self, *args: Any, **changes: Any) -> "SampleContainer":
+        """Give this container with something changed, as Tiled's searches do."""
+        of_sample = {"served": self.served, "sample": self.sample, "state": self._state}
+        variation: SampleContainer = super().new_variation(*args, **of_sample, **changes)
+        return variation
+
+    def __dask_tokenize__(self) -> object:
+        """Give what Tiled's ETag is made from."""
+        return type(self).__name__, self._state
 
 
 class H5XSAdapter:
@@ -189,12 +232,22 @@ def sample_container(
             children[CURVES] = _later(_plain_curves, served, sample)
         if metadata is None:
             metadata = sample_summary(served, file, group)
-    return H5XSContainer(
+        state = _sample_state(served, sample, group)
+    return SampleContainer(
         _Lazy(children),
-        access_tags=served.access_tags,
+        served=served,
+        sample=sample,
+        state=state,
         metadata=dict(metadata),
         specs=[SAMPLE_SPEC],
     )
+
+
+def _sample_state(served: ServedFile, sample: str, group: h5py.Group) -> object:
+    """Give what changes whenever one of a sample's files does."""
+    path = served.path
+    files = (path, sidecar_of(path), Path(group.file.filename))
+    return [file_signature(file) for file in files], sample_signature(path, sample, ended=False)
 
 
 def _later(make: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:

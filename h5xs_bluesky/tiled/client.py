@@ -5,6 +5,7 @@ package is not installed the nodes are Tiled's own containers and arrays.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,22 +16,13 @@ from tiled.ndslice import NDSlice
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data1d import Data1d
-from h5xs_bluesky.api.data2d import Data2d
-from h5xs_bluesky.api.plots.axes import plain_ticks, prepare_axes
-from h5xs_bluesky.api.plots.frames import plot_frames
-from h5xs_bluesky.api.raw import frame_number
-from h5xs_bluesky.errors import ReductionError
-from h5xs_bluesky.io.names import safe_name
-from h5xs_bluesky.io.py4xs_files import detectors_from_json
-from h5xs_bluesky.tiled.arrays import FRAMES_SPEC
+from h5xs_bluesky.api.h5xs import h5xs
+from h5xs_bluesky.reduction.monitors import MonitorReadings
 from h5xs_bluesky.tiled.following import Following
-from h5xs_bluesky.tiled.summaries import from_client
+from h5xs_bluesky.tiled.remote import remote_h5xs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from pandas import DataFrame
-
-_SINGLE = (schema.AVERAGED, schema.SUBTRACTED)
 
 
 class GrowingArrayClient(ArrayClient):  # type: ignore[misc]
@@ -52,33 +44,36 @@ def _all_of(shape: Sequence[int]) -> Any:
 
 
 class SampleClient(Container):  # type: ignore[misc]
-    """One sample of an experiment on a server, with the methods that `h5xs` has for it."""
+    """One sample of an experiment on a server, with the methods that `h5xs` has for it.
+
+    They are those of `as_h5xs`, without the sample's name: the first one downloads all of the
+    sample but its frames, and later ones again only what has changed. To read a single array,
+    take it from the tree: ``sample["processed/averaged"].read()``.
+    """
+
+    def as_h5xs(self) -> h5xs:
+        """Give an `h5xs` that has this sample alone, read-only; see `remote_h5xs` for several."""
+        return remote_h5xs(self)
 
     def header(self) -> dict[str, Any]:
         """Give the start document of the scan that measured the sample."""
-        return dict(from_client(self.metadata["start"]))
+        return self._local.header(self._group)
 
-    def md_dict(self) -> dict[str, Any]:
-        """Give what is known of the sample but for the documents: names, times, counts, q-range."""
-        documents = (schema.START, schema.STOP, schema.DESCRIPTORS)
-        return {
-            key: value for key, value in from_client(self.metadata).items() if key not in documents
-        }
+    def md_dict(self, md_keys: Sequence[str] = ()) -> dict[str, Any]:
+        """Give the metadata for the header of an exported file; see `h5xs.md_dict`."""
+        return self._local.md_dict(self._group, md_keys)
 
-    def get_mon(self) -> "DataFrame":
-        """Give the monitors, a row for each frame, and whether it is averaged."""
-        table: DataFrame = self["monitors"].read()
-        return table
+    def get_mon(self, trigger: str | None = None, **options: Any) -> MonitorReadings:
+        """Give what the beam monitors read during each frame; see `h5xs.get_mon`.
 
-    def get_d1(self, group: str = schema.MERGED, frn: int | None = None) -> Data1d:
-        """Give one curve.
+        ``sample["monitors"].read()`` also tells which frames are averaged.
+        """
+        readings: Any = self._local.get_mon(self._group, trigger, **options)
+        found: MonitorReadings = readings
+        return found
 
-        Parameters
-        ----------
-        group
-            A detector's extension, ``"merged"``, ``"averaged"`` or ``"subtracted"``.
-        frn
-            Which frame, of curves per frame; the first by default, −1 for the latest.
+    def get_d1(self, group: str = schema.MERGED, frn: Any = None) -> Data1d:
+        """Give one curve; see `h5xs.get_d1`.
 
         Raises
         ------
@@ -87,84 +82,30 @@ class SampleClient(Container):  # type: ignore[misc]
         IndexError
             If it has no such frame.
         """
-        node = self._curve_node(group)
-        if node.ndim == 2:
-            return self._curve(node, node.read(), f"{self._name} {group}")
-        number = frame_number(frn or 0, node.shape[0], sample=self._name)
-        return self._curve(node, node[number], f"{self._name} {group}, frame {number}")
+        return self._local.get_d1(self._group, group, frn)
 
-    def get_d2(
-        self, det_ext: str | None = None, frn: int | None = None
-    ) -> Data2d | dict[str, Data2d]:
-        """Give one frame: of one detector, or of each by its extension.
-
-        Parameters
-        ----------
-        det_ext
-            The detector's extension.
-        frn
-            Which frame; the first by default, −1 for each detector's latest.
+    def get_d2(self, det_ext: str | None = None, frn: Any = None, **options: Any) -> Any:
+        """Give one frame, or the average of several; see `h5xs.get_d2`.
 
         Raises
         ------
         IndexError
             If the sample has no such frame, or not of this detector.
         """
-        patterns: dict[str, Data2d] = {}
-        for node in self["primary/data"].values() if schema.PRIMARY in self else ():
-            text = node.metadata.get("detector")
-            if text is None or FRAMES_SPEC.name not in {spec.name for spec in node.specs}:
-                continue
-            (detector,) = detectors_from_json(text, folder=Path())
-            if det_ext in (None, "", detector.extension):
-                number = frame_number(frn or 0, node.shape[0], sample=self._name)
-                patterns[detector.extension] = Data2d(
-                    data=node[number],
-                    detector=detector,
-                    label=f"{self._name} {detector.extension}, frame {number}",
-                    md={"frame #": number},
-                )
-        if not patterns:
-            raise IndexError(
-                f"{self._name}: expected a frame of {det_ext or 'a detector'}, found none"
-            )
-        return patterns[det_ext] if det_ext else patterns
+        return self._local.get_d2(self._group, det_ext, frn, **options)
 
-    def plot_d1s(self, ax: "Axes | None" = None, offset: float = 1.5) -> "Axes":
-        """Plot the merged curves, and which frames are averaged: grey dotted ones are not.
-
-        Parameters
-        ----------
-        ax
-            Where; a new figure if there is none.
-        offset
-            Each frame's curve is multiplied by this more often than the one before.
+    def plot_d1s(self, ax: "Axes | None" = None, offset: float = 1.5, **options: Any) -> "Axes":
+        """Plot the curves, and which frames are averaged; see `h5xs.plot_d1s`.
 
         Raises
         ------
         ReductionError
             If it has no curves yet.
         """
-        node = self._curve_node(schema.MERGED)
-        frames = self.curves_of(node, node[: node.shape[0]], 0)
-        monitors = self.get_mon()
-        selected = len(monitors) == len(frames) and monitors[schema.KEPT].notna().all()
-        averaged = schema.AVERAGED in self[schema.PROCESSED]
-        axes = prepare_axes(ax)
-        axes.set_title(self._name)
-        plot_frames(
-            axes,
-            frames,
-            reasons=list(monitors[schema.REASON]) if selected else None,
-            average=self.get_d1(schema.AVERAGED) if averaged else None,
-            offset=offset,
-            p_values=monitors[schema.P_VALUE].to_numpy(float) if selected else None,
-        )
-        plain_ticks(axes)
-        return axes
+        return self._local.plot_d1s(self._group, ax, offset, **options)
 
     def export(self, path: str | Path = "") -> list[Path]:
-        """Write the averaged and the subtracted curve, and the monitors, as texts into a folder.
+        """Write what `h5xs` exports of a sample into a folder.
 
         Parameters
         ----------
@@ -174,25 +115,20 @@ class SampleClient(Container):  # type: ignore[misc]
         Returns
         -------
         list of Path
-            What was written: ``<sample>_<curve>.dat``, ``<sample>_monitors.csv``.
+            What was written: averaged and subtracted curve as text, both as NXcanSAS, monitors.
 
         Raises
         ------
         ReductionError
             If the sample has neither curve.
         """
-        folder, name = Path(path), safe_name(self._name)
-        folder.mkdir(parents=True, exist_ok=True)
-        known = self.get(schema.PROCESSED, {})
-        written = []
-        for curve in (curve for curve in _SINGLE if curve in known):
-            written.append(folder / f"{name}_{curve}.dat")
-            known[curve].export(str(written[-1]), format="dat")
-        if not written:
-            self._curve_node(schema.AVERAGED)
-        written.append(folder / f"{name}_monitors.csv")
-        self["monitors"].export(str(written[-1]), format="csv")
-        return written
+        local, name = self._local, self._group
+        local.load_d1s(name)
+        kinds = {schema.AVERAGED: False, schema.SUBTRACTED: True}
+        written = local.export_nxcansas(name, path)
+        for kind in (kinds[curve] for curve in kinds if curve in local.d1s[name]):
+            written += local.export_d1s(name, path, kind)
+        return written + local.export_monitors(name, path)
 
     def follow(self, callback: Callable[[Data1d], Any]) -> Following:
         """Call back with the merged curve of each frame: those that are there, then as they come.
@@ -213,22 +149,17 @@ class SampleClient(Container):  # type: ignore[misc]
         """
         return Following(self, callback)
 
-    @property
-    def _name(self) -> str:
-        return str(self.item["id"])
+    @cached_property
+    def _local(self) -> h5xs:
+        return self.as_h5xs()
 
-    def _curve_node(self, group: str) -> Any:
-        known = self.get(schema.PROCESSED, {})
-        if group not in known:
-            raise ReductionError(
-                f"{self._name}: expected a curve {group!r}, found {sorted(known)}: "
-                "it is not reduced or averaged yet"
-            )
-        return known[group]
+    @property
+    def _group(self) -> str:
+        return self._local.samples[0]
 
     def curves_of(self, node: Any, values: Any, first: int) -> list[Data1d]:
         """Make curves of values (k, 2, nq) that frames from `first` on have in a node."""
-        label = f"{self._name} {schema.MERGED}, frame"
+        label = f"{self.item['id']} {schema.MERGED}, frame"
         return [
             self._curve(node, each, f"{label} {number}")
             for number, each in enumerate(values, start=first)

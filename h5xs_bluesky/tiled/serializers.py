@@ -19,7 +19,9 @@ from tiled.utils import UnsupportedShape
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.plots.axes import plain_ticks, prepare_axes
+from h5xs_bluesky.tiled.adapter import SAMPLE_SPEC
 from h5xs_bluesky.tiled.arrays import CURVE_SPEC, CURVES_SPEC, FRAMES_SPEC
+from h5xs_bluesky.tiled.sample_files import NXCANSAS, SAMPLE
 
 DAT: Final = "application/x-h5xs-dat"
 PNG: Final = "image/png"
@@ -35,8 +37,12 @@ MEDIA_TYPES: Final = {
         PNG: "h5xs_bluesky.tiled.serializers:curves_to_png",
     },
     FRAMES_SPEC.name: {PNG: "h5xs_bluesky.tiled.serializers:frame_to_png"},
+    SAMPLE_SPEC.name: {
+        NXCANSAS: "h5xs_bluesky.tiled.sample_files:sample_to_nxcansas",
+        SAMPLE: "h5xs_bluesky.tiled.sample_files:sample_to_h5xs",
+    },
 }
-FILE_EXTENSIONS: Final = {"dat": DAT}
+FILE_EXTENSIONS: Final = {"dat": DAT, "nxcansas": NXCANSAS, "h5xs": SAMPLE}
 
 _MOST_CURVES = 200  # in one picture
 _SIZE_INCHES = (7.0, 5.0)

@@ -3,6 +3,7 @@
 Each of the four holes of Tiled's own checks has a test that fails without our guard.
 """
 
+import io
 import os
 import shutil
 import socket
@@ -163,6 +164,8 @@ CURVE = "array/full/one.h5/lysozyme/processed/averaged"
 FRAME = "array/block/one.h5/lysozyme/primary/data/saxs_image?block=0,0,0"
 TABLE = "table/full/one.h5/lysozyme/monitors?format=csv"
 ZARR = "../../zarr/v2/one.h5/lysozyme/processed/averaged/.zarray"
+SAMPLE = "container/full/one.h5/lysozyme?format=nxcansas"
+BUT_FRAMES = SAMPLE.replace("nxcansas", "h5xs")
 RAW = "asset/bytes/one.h5/lysozyme?id=1"
 
 
@@ -178,6 +181,10 @@ RAW = "asset/bytes/one.h5/lysozyme?id=1"
         ("carol", INSIDE, 200, "headers of nodes in a file, too"),
         *(("carol", path, 403, "but no data in it") for path in (CURVE, FRAME, TABLE)),
         *(("dave", path, 404, "has no tag") for path in (HEADERS, INSIDE, CURVE, FRAME, TABLE)),
+        *((None, path, 401, "a whole sample") for path in (SAMPLE, BUT_FRAMES)),
+        *(("alice", path, 200, "a whole sample") for path in (SAMPLE, BUT_FRAMES)),
+        *(("carol", path, 403, "a whole sample is data") for path in (SAMPLE, BUT_FRAMES)),
+        *((user, path, 404, "") for user in ("bob", "dave") for path in (SAMPLE, BUT_FRAMES)),
         *((user, RAW, 403, "files are not given away") for user in ("alice", "beamline")),
         ("alice", f"{HEADERS}/primary/data/leak", 404, "leads out of the folder"),
         ("alice", "array/full/one.h5/lysozyme/primary/data/leak", 404, "leads out"),
@@ -189,6 +196,14 @@ def test_user_gets(
 ) -> None:
     answer = facility.get(user, path)
     assert answer.status_code == status, (reason, answer.text[:300])
+
+
+def test_downloaded_sample_lacks_what_a_link_leads_out_to(facility: Facility) -> None:
+    body = facility.get("alice", BUT_FRAMES).content
+    with h5py.File(io.BytesIO(body)) as file:
+        names = set(file["lysozyme/primary/data"])
+    assert {"saxs_image", "waxs_image"} <= names
+    assert "leak" not in names
 
 
 def test_search_shows_what_one_may_see(facility: Facility) -> None:
@@ -282,5 +297,8 @@ def test_file_outside_the_storage_is_not_served_whoever_registers_it(
             answer = facility.get("beamline", f"metadata/one.h5/{key}/{path}")
             assert answer.status_code in (403, 500), reason
             assert "shape" not in answer.text
+        for form in ("nxcansas", "h5xs"):
+            answer = facility.get("beamline", f"container/full/one.h5/{key}?format={form}")
+            assert answer.status_code in (403, 500), reason
     finally:
         client["one.h5"].delete_contents(key)

@@ -4,9 +4,13 @@ import io
 import json
 import os
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import h5py
+import httpx
 import numpy as np
 import pytest
 import yaml
@@ -14,6 +18,9 @@ from PIL import Image
 from small_server import Server
 
 from h5xs_bluesky import h5xs
+from h5xs_bluesky.tiled import sample_files
+from h5xs_bluesky.tiled.adapter import sample_container
+from h5xs_bluesky.tiled.files import ServedFile
 from h5xs_bluesky.tiled.serializers import FILE_EXTENSIONS, MEDIA_TYPES, curve_to_dat, frame_to_png
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
@@ -127,6 +134,74 @@ def test_monitors_are_csv(server: Server) -> None:
     assert (last[0], last[-3]) == ("7", "False")
 
 
+def nxcansas(server: Server, sample: str = "lysozyme") -> httpx.Response:
+    return server.get(f"container/full/served/{sample}", format="nxcansas")
+
+
+def test_nxcansas_is_that_of_the_local_export(
+    server: Server, experiment: Path, tmp_path: Path
+) -> None:
+    (local,) = h5xs(experiment).export_nxcansas("lysozyme", tmp_path)
+    with h5py.File(io.BytesIO(nxcansas(server).content)) as one, h5py.File(local) as other:
+        names: list[str] = []
+        other.visit(names.append)
+        assert {"entry/subtracted/I", "entry/averaged/Idev", "entry/sample/name"} <= {*names}
+        for name in ["/", *names]:
+            assert dict(one[name].attrs) == dict(other[name].attrs), name
+            if isinstance(other[name], h5py.Dataset):
+                assert one[name].dtype == other[name].dtype
+                np.testing.assert_array_equal(one[name][()], other[name][()])
+            else:
+                assert sorted(one[name]) == sorted(other[name])
+
+
+def test_nxcansas_validates_and_sasview_reads_it(
+    server: Server, experiment: Path, tmp_path: Path
+) -> None:
+    from sasdata.dataloader.loader import Loader
+
+    path = tmp_path / "lysozyme.h5"
+    path.write_bytes(nxcansas(server).content)
+    done = subprocess.run(
+        [sys.executable, "-m", "nexusformat.scripts.nxvalidate", "-a", "NXcanSAS", str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert "Total number of errors: 0" in done.stdout
+    assert "Total number of warnings: 0" in done.stdout
+    loaded = Loader().load(str(path))
+    for data, group in zip(loaded, ("averaged", "subtracted"), strict=True):
+        d1 = h5xs(experiment).get_d1("lysozyme", group)
+        known = np.isfinite(d1.data)
+        assert data.errors == []
+        np.testing.assert_array_equal(data.y, d1.data[known])
+        np.testing.assert_array_equal(data.dy, d1.err[known])
+
+
+def test_nxcansas_of_what_is_not_averaged_is_not_there(server: Server) -> None:
+    answer = nxcansas(server, "nothing")
+    assert (answer.status_code, answer.json()["detail"]) == (
+        404,
+        "nothing has neither of ['subtracted', 'averaged'] yet",
+    )
+
+
+@pytest.mark.parametrize("in_memory", [0, 1 << 24])
+def test_download_of_a_sample_leaves_no_file_behind(
+    experiment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(sample_files, "_IN_MEMORY", in_memory)
+    container = sample_container(ServedFile(path=experiment), "lysozyme")
+    parts = sample_files.sample_to_h5xs("", container, {}, None)
+    assert next(parts).startswith(b"\x89HDF")
+    parts.close()
+    assert b"".join(sample_files.sample_to_h5xs("", container, {}, None)).startswith(b"\x89HDF")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_documented_configuration_offers_the_same_downloads() -> None:
     documented = yaml.safe_load((HOW_TO / "tiled-production.yml").read_text())
     assert documented["media_types"] == MEDIA_TYPES
@@ -158,6 +233,12 @@ def test_curl_examples_of_the_documentation_run(
     assert metadata["start"] == h5xs(experiment).header("lysozyme")
     assert np.loadtxt(tmp_path / "averaged.dat").shape[1] == 3
     assert np.loadtxt(tmp_path / "frame3.dat").shape[1] == 3
+    with h5py.File(tmp_path / "lysozyme.h5") as file:
+        assert file["entry/definition"][()] == b"NXcanSAS"
+    local, downloaded = h5xs(experiment), h5xs(tmp_path / "sample.h5")
+    np.testing.assert_array_equal(
+        downloaded.get_d1(frn=3).data, local.get_d1("lysozyme", frn=3).data
+    )
     for name in ("averaged.png", "frame3.png"):
         assert Image.open(tmp_path / name).format == "PNG"
     assert len((tmp_path / "monitors.csv").read_text().splitlines()) == 9

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.experiment import Experiment
-from h5xs_bluesky.api.exported import cansas_entry, curves_to_export
+from h5xs_bluesky.api.exported import CANSAS_CURVES, cansas_entry, curves_to_export
 from h5xs_bluesky.api.metadata import RunMetadata, lines_of
 from h5xs_bluesky.api.monitor_table import frame_times, write_monitors
 from h5xs_bluesky.errors import ReductionError
@@ -135,17 +135,13 @@ class ExportMethods(Experiment):
         """
         written = []
         with self._source.reading():
-            groups = [schema.SUBTRACTED, schema.AVERAGED]
-            for name in self._to_export(samples, exclude, groups):
+            for name in self._to_export(samples, exclude, CANSAS_CURVES):
                 file = _in_folder(path) / f"{safe_name(name)}.h5"
                 if file.resolve().parent == self.fn.resolve().parent:
                     raise ReductionError(
                         f"{file}: expected a folder other than the experiment's: name one as path"
                     )
-                entry = cansas_entry(
-                    self._memory, self._metadata(name), name, groups, normalize=normalize
-                )
-                write_nxcansas(file, entry)
+                write_nxcansas(file, cansas_entry(self._memory, name, normalize=normalize))
                 written.append(file)
         return written
 

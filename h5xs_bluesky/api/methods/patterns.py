@@ -76,6 +76,7 @@ class PatternMethods(Experiment):
                 extension=det_ext or None,
                 frames=chosen_frames(frn, header, sample=name),
                 roots=self._source.roots,
+                read=self._source.storage.read_frame,
             )
         if dtype is not None:
             for pattern in patterns.values():

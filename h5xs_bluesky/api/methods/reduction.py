@@ -52,7 +52,10 @@ class ReductionMethods(Experiment):
         ------
         ReductionError
             If a sample named has no frames of the detectors.
+        RefusedError
+            If the samples are read from a server.
         """
+        self._source.need_files("load_data()")
         if not self.have_raw_data:
             raise RefusedError(f"{self.fn}: opened with have_raw_data=False: nothing to reduce")
         memory = self._memory
@@ -172,7 +175,10 @@ class ReductionMethods(Experiment):
             If the run is still being written.
         ReductionError
             If there is nothing to save, or the run has gone on since.
+        RefusedError
+            If the samples are read from a server.
         """
+        self._source.need_files("save_d1s()")
         if self.read_only:
             self._memory.warn_read_only()
             return
