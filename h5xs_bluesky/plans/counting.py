@@ -7,21 +7,21 @@ from bluesky import plan_stubs as bps
 from bluesky.protocols import Movable, Readable
 from bluesky.utils import MsgGenerator
 
-from h5xs_bluesky.plans.running import SETTLE_S, measured_run
+from h5xs_bluesky.plans.running import SETTLE_S, measured_run, name_of
 
 BEFORE, AFTER = "_buffer_before", "_buffer_after"
 
 
 def count_sample(
-    detectors: Sequence[Readable],
+    detectors: Sequence[Readable[Any]],
     sample: str,
     *,
     frames: int = 10,
     exposure_s: float = 0.2,
-    shutter: Movable | None = None,
-    changer: Movable | None = None,
+    shutter: Movable[Any] | None = None,
+    changer: Movable[Any] | None = None,
     position: str | None = None,
-    motor: Movable | None = None,
+    motor: Movable[Any] | None = None,
     step_mm: float = 0.1,
     settle_s: float = SETTLE_S,
     md: Mapping[str, Any] | None = None,
@@ -63,7 +63,7 @@ def count_sample(
         "plan_name": "count_sample",
         "num_points": frames,
         "num_intervals": frames - 1,
-        **({} if motor is None else {"motors": [motor.name]}),
+        **({} if motor is None else {"motors": [name_of(motor)]}),
         **(md or {}),
     }
 
@@ -90,7 +90,7 @@ def count_sample(
 
 
 def measure_with_buffer(
-    detectors: Sequence[Readable],
+    detectors: Sequence[Readable[Any]],
     sample: str,
     buffer: str,
     *,
@@ -98,10 +98,10 @@ def measure_with_buffer(
     exposure_s: float = 0.2,
     again: bool = True,
     buffer_key: str = "buffer",
-    shutter: Movable | None = None,
-    changer: Movable | None = None,
+    shutter: Movable[Any] | None = None,
+    changer: Movable[Any] | None = None,
     position: str | None = None,
-    motor: Movable | None = None,
+    motor: Movable[Any] | None = None,
     step_mm: float = 0.1,
     settle_s: float = SETTLE_S,
     md: Mapping[str, Any] | None = None,
@@ -172,13 +172,13 @@ def measure_with_buffer(
 
 
 def calibrate(
-    detectors: Sequence[Readable],
+    detectors: Sequence[Readable[Any]],
     standard: str = "agbh",
     *,
     frames: int = 5,
     exposure_s: float = 0.2,
-    shutter: Movable | None = None,
-    changer: Movable | None = None,
+    shutter: Movable[Any] | None = None,
+    changer: Movable[Any] | None = None,
     position: str | None = None,
     settle_s: float = SETTLE_S,
     md: Mapping[str, Any] | None = None,

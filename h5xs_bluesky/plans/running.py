@@ -110,3 +110,8 @@ def set_exposure(
             yield from bps.prepare(device, info, wait=True)
         elif hasattr(device, "configure"):
             yield from bps.configure(device, {"exposure_time": exposure_s})
+
+
+def name_of(device: Any) -> str:
+    """Give a device's name, which bluesky's protocols of moving and flying do not promise."""
+    return str(device.name)

@@ -8,24 +8,24 @@ from bluesky import plan_stubs as bps
 from bluesky.protocols import Movable, Readable
 from bluesky.utils import MsgGenerator
 
-from h5xs_bluesky.plans.running import SETTLE_S, measured_run
+from h5xs_bluesky.plans.running import SETTLE_S, measured_run, name_of
 
 
 def map_scan(
-    detectors: Sequence[Readable],
+    detectors: Sequence[Readable[Any]],
     sample: str,
-    slow: Movable,
+    slow: Movable[Any],
     slow_start: float,
     slow_stop: float,
     slow_points: int,
-    fast: Movable,
+    fast: Movable[Any],
     fast_start: float,
     fast_stop: float,
     fast_points: int,
     *,
     exposure_s: float = 0.1,
-    shutter: Movable | None = None,
-    changer: Movable | None = None,
+    shutter: Movable[Any] | None = None,
+    changer: Movable[Any] | None = None,
     position: str | None = None,
     settle_s: float = SETTLE_S,
     md: Mapping[str, Any] | None = None,
@@ -78,14 +78,14 @@ def map_scan(
     read = [*detectors, slow, fast]
     start = {
         "plan_name": "map_scan",
-        "motors": [slow.name, fast.name],
+        "motors": [name_of(slow), name_of(fast)],
         "shape": [slow_points, fast_points],
         "num_points": slow_points * fast_points,
         "extents": [[slow_start, slow_stop], [fast_start, fast_stop]],
         "snaking": [False, False],
         "hints": {
             "gridding": "rectilinear",
-            "dimensions": [[[slow.name], "primary"], [[fast.name], "primary"]],
+            "dimensions": [[[name_of(slow)], "primary"], [[name_of(fast)], "primary"]],
         },
         **(md or {}),
     }

@@ -8,7 +8,7 @@ from bluesky import preprocessors as bpp
 from bluesky.protocols import Flyable, Movable
 from bluesky.utils import MsgGenerator
 
-from h5xs_bluesky.plans.running import SETTLE_S, measured_run
+from h5xs_bluesky.plans.running import SETTLE_S, measured_run, name_of
 
 STREAM = "primary"
 FLUSH_S = 0.25  # how often frames are announced
@@ -20,8 +20,8 @@ def sec_series(
     *,
     frames: int = 600,
     exposure_s: float = 0.5,
-    shutter: Movable | None = None,
-    changer: Movable | None = None,
+    shutter: Movable[Any] | None = None,
+    changer: Movable[Any] | None = None,
     position: str | None = None,
     settle_s: float = SETTLE_S,
     md: Mapping[str, Any] | None = None,
@@ -79,14 +79,14 @@ def sec_series(
 def fly_scan(
     detectors: Sequence[Flyable],
     sample: str,
-    motor: Movable,
+    motor: Movable[Any],
     start: float,
     stop: float,
     frames: int,
     *,
     exposure_s: float = 0.1,
-    shutter: Movable | None = None,
-    changer: Movable | None = None,
+    shutter: Movable[Any] | None = None,
+    changer: Movable[Any] | None = None,
     position: str | None = None,
     settle_s: float = SETTLE_S,
     md: Mapping[str, Any] | None = None,
@@ -130,10 +130,10 @@ def fly_scan(
     """
     document = {
         "plan_name": "fly_scan",
-        "motors": [motor.name],
+        "motors": [name_of(motor)],
         "num_points": frames,
         "extents": [[start, stop]],
-        "hints": {"dimensions": [[[motor.name], f"{motor.name}_monitor"]]},
+        "hints": {"dimensions": [[[name_of(motor)], f"{name_of(motor)}_monitor"]]},
         **(md or {}),
     }
 
@@ -162,7 +162,8 @@ def fly_scan(
             )
         )
 
-    return (yield from bpp.monitor_during_wrapper(plan(), [motor]))  # type: ignore[no-untyped-call]
+    whole = bpp.monitor_during_wrapper(plan(), [motor])  # type: ignore[no-untyped-call]
+    return str((yield from whole))
 
 
 def _series(detectors: Sequence[Any], motor: Any = None) -> MsgGenerator[None]:
