@@ -1,6 +1,7 @@
 """The devices of a simulated endstation, together."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,6 @@ from h5xs_bluesky.sim.endstation.scene import Scene
 _KEV_ANGSTROM = 12.398419843320026  # h c
 _SHUTTER_S = 0.01
 _CHANGER_S = 0.3
-_RATE_HZ = 25.0
-_BUFFERED_RATE_HZ = 100.0
 _MONITOR = "_monitor"  # the end of the streams that bluesky's `monitor` makes
 _WRONG_CLOCK = {"offset_s": -37.4, "drift": 2e-5}
 _GOOD_CLOCK = {"offset_s": 0.002, "drift": 0.0}
@@ -85,6 +84,7 @@ class Endstation:
         frame_source: FrameSource | None = None,
         ring: StorageRing | None = None,
         compressed: bool = True,
+        rate_hz: float = 25.0,
         seed: int = 0,
     ) -> "Endstation":
         """Make the devices, and connect them. The RunEngine has to be there.
@@ -104,6 +104,8 @@ class Endstation:
             Gives the beam.
         compressed
             Whether the detectors' files are.
+        rate_hz
+            Of the electrometers' readings, where they run on their own.
         seed
             Of all noise.
 
@@ -131,7 +133,9 @@ class Endstation:
                 )
                 for detector, rng in zip(beamline.detectors, rngs[2:], strict=True)
             ),
-            electrometers=tuple(_electrometers(beamline.monitors, scene, rngs[:2])),
+            electrometers=tuple(
+                _electrometers(beamline.monitors, scene, rngs[:2], rate_hz=rate_hz)
+            ),
             shutter=Selector(
                 "shutter",
                 (CLOSED, OPEN),
@@ -145,7 +149,7 @@ class Endstation:
                 before=source.load,
                 arrived=scene.load,
             ),
-            stage=Stage("stage", moved=scene.move),
+            stage=Stage("stage", x_told=scene.move_x, y_told=scene.move_y),
             energy=soft_signal_rw(
                 float, _energy_kev(beamline), name=_energy_field(beamline), units="keV"
             ),
@@ -158,7 +162,7 @@ class Endstation:
     async def _connect(self) -> None:
         for device in self.devices:
             await device.connect()
-        await self.stage.follow()
+        await self.stage.set_speed()
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -215,7 +219,11 @@ def _paths(folder: str | Path | None) -> PathProvider:
 
 
 def _electrometers(
-    monitors: Monitors | None, scene: Scene, rngs: list[np.random.Generator]
+    monitors: Monitors | None,
+    scene: Scene,
+    rngs: Sequence[np.random.Generator],
+    *,
+    rate_hz: float,
 ) -> list[Electrometer]:
     if monitors is None:
         return []
@@ -237,19 +245,16 @@ def _electrometers(
             "clock": Clock(set_s=time.time(), **clock),
             "noise": monitors.relative_uncertainty,
             "rng": rng,
+            "rate_hz": rate_hz,
         }
         if stream is None:
             name = key.removesuffix("_mean_value")
-            made.append(TriggeredElectrometer(name, key, rate_hz=_RATE_HZ, **common))
+            made.append(TriggeredElectrometer(name, key, **common))
         elif stream.endswith(_MONITOR):
             name = stream.removesuffix(_MONITOR)
-            made.append(MonitoredElectrometer(name, key, rate_hz=_RATE_HZ, **common))
+            made.append(MonitoredElectrometer(name, key, **common))
         else:
-            made.append(
-                BufferingElectrometer(
-                    stream, key, rate_hz=_BUFFERED_RATE_HZ, stream=stream, **common
-                )
-            )
+            made.append(BufferingElectrometer(stream, key, stream=stream, **common))
     return made
 
 

@@ -54,7 +54,7 @@ class History(Generic[Value]):
 
 
 class Path:
-    """A coordinate that moves evenly between the moments at which it is told.
+    """A coordinate that moves evenly between the moments for which it is told.
 
     Parameters
     ----------
@@ -67,9 +67,12 @@ class Path:
         self._positions = [position]
 
     def record(self, time_s: float, position: float) -> None:
-        """Note where it is; a time before the last one is taken as it."""
+        """Note where it is, or will be, at a time; what was noted for later is forgotten."""
+        while len(self._times_s) > 1 and self._times_s[-1] > time_s:
+            self._times_s.pop()
+            self._positions.pop()
         self._positions.append(position)
-        self._times_s.append(max(time_s, self._times_s[-1]))
+        self._times_s.append(time_s)
 
     def at(self, time_s: float) -> float:
         """Give where it was: between the positions before and after, or at the last one."""
@@ -82,11 +85,11 @@ class Path:
         return begin + part * (self._positions[after] - begin)
 
     def since(self, time_s: float) -> float:
-        """Give when it came to where it was then; −∞ for always."""
+        """Give when it came to where it was then: `time_s` while it moves, −∞ for always."""
         last = bisect.bisect_right(self._times_s, time_s) - 1
-        if last <= 0:
-            return float("-inf")
-        here = self._positions[last]
+        here = self._positions[max(last, 0)]
+        if last + 1 < len(self._positions) and self._positions[last + 1] != here:
+            return time_s
         while last > 0 and self._positions[last - 1] == here:
             last -= 1
         return self._times_s[last] if last else float("-inf")

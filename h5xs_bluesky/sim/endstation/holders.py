@@ -114,7 +114,7 @@ def standard_holders() -> dict[str, Holder]:
 
     ``empty``; ``agbh``, silver behenate; ``water``; ``buffer`` and ``protein``, a pair; ``dilute``,
     the protein at a quarter of its concentration; ``bubbles``, water in which bubbles pass;
-    ``fragile``, a protein that half a second of beam harms; ``film``, a round film of silver
+    ``fragile``, a protein that a second of beam harms; ``film``, a round film of silver
     behenate for maps.
     """
     empty = Sample(
@@ -135,7 +135,7 @@ def standard_holders() -> dict[str, Holder]:
         ),
         Holder(
             sample=replace(protein, name="fragile", title="protein that the beam harms"),
-            damage_after_s=0.5,
+            damage_after_s=1.0,
         ),
         Holder(sample=_standard("film", "film of silver behenate"), cover=film),
     ]

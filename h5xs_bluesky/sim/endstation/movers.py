@@ -3,10 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
-from bluesky.protocols import Location, Movable, Reading
+from bluesky.protocols import Location, Movable
 from ophyd_async.core import (
     AsyncStatus,
+    MovableLogic,
+    SignalRW,
     StandardReadable,
     StandardReadableFormat,
     soft_signal_r_and_setter,
@@ -16,7 +20,7 @@ from ophyd_async.sim import SimMotor
 OPEN, CLOSED = "Open", "Close"
 
 _VELOCITY_MM_PER_S = 20.0
-_ACCELERATION_S = 0.01
+_READBACK_S = 0.05
 
 
 class Selector(StandardReadable, Movable[str]):
@@ -76,6 +80,59 @@ class Selector(StandardReadable, Movable[str]):
         return Location(setpoint=self._target, readback=await self.position.get_value())
 
 
+@dataclass
+class _Moving(MovableLogic[float]):
+    """Moves at a constant velocity; a velocity of 0 is infinitely fast, as `SimMotor` has it."""
+
+    told: Callable[[float, float], None]
+    velocity: SignalRW[float]
+    set_readback: Callable[[float], None]
+
+    async def move(self, new_position: float, timeout: object) -> None:
+        """Tell where it is and will be, and go there."""
+        velocity, old = await asyncio.gather(self.velocity.get_value(), self.readback.get_value())
+        await self.setpoint.set(new_position)
+        way, start_s = new_position - old, time.time()
+        takes_s = abs(way / velocity) if velocity else 0.0
+        self.told(start_s, old)
+        self.told(start_s + takes_s, new_position)
+        try:
+            while (gone_s := time.time() - start_s) < takes_s:
+                self.set_readback(old + way * gone_s / takes_s)
+                await asyncio.sleep(min(takes_s - gone_s, _READBACK_S))
+        except asyncio.CancelledError:
+            here = old + way * min((time.time() - start_s) / takes_s, 1.0)
+            self.told(time.time(), here)
+            self.set_readback(here)
+            raise
+        self.set_readback(new_position)
+
+
+class Axis(SimMotor):
+    """A motor that tells whoever is interested where it is, and will be.
+
+    Parameters
+    ----------
+    told
+        Called with a time and the position then, in mm.
+    """
+
+    def __init__(self, told: Callable[[float, float], None]) -> None:
+        self._told = told
+        super().__init__(instant=False)
+
+    @cached_property
+    def movable_logic(self) -> MovableLogic[float]:
+        """How it moves."""
+        return _Moving(
+            readback=self.user_readback,
+            setpoint=self.user_setpoint,
+            told=self._told,
+            velocity=self.velocity,
+            set_readback=self._user_readback_set,
+        )
+
+
 class Stage(StandardReadable):
     """Moves the sample across the beam: motors `x` and `y`, in mm.
 
@@ -83,38 +140,24 @@ class Stage(StandardReadable):
     ----------
     name
         Of the device; its fields are ``<name>_x`` and ``<name>_y``.
-    moved
-        Called with the time, and ``x_mm`` or ``y_mm``, whenever it is elsewhere.
+    x_told, y_told
+        As for `Axis`.
     """
 
-    def __init__(self, name: str, *, moved: Callable[..., None]) -> None:
-        self._moved = moved
+    def __init__(
+        self,
+        name: str,
+        *,
+        x_told: Callable[[float, float], None],
+        y_told: Callable[[float, float], None],
+    ) -> None:
         with self.add_children_as_readables():
-            self.x, self.y = SimMotor(instant=False), SimMotor(instant=False)
+            self.x, self.y = Axis(x_told), Axis(y_told)
         super().__init__(name="")
         self.set_name(name, child_name_separator="_")
 
-    async def follow(self) -> None:
-        """Set the motors' speed, and tell from now on where they are."""
-        for motor, axis in ((self.x, "x_mm"), (self.y, "y_mm")):
+    async def set_speed(self) -> None:
+        """Set the motors' velocity; they need no time to reach it."""
+        for motor in (self.x, self.y):
             await motor.velocity.set(_VELOCITY_MM_PER_S)
-            await motor.acceleration_time.set(_ACCELERATION_S)
-            teller = _Teller(axis, self._moved)
-            motor.user_setpoint.subscribe_reading(teller.departs)
-            motor.user_readback.subscribe_reading(teller.arrives)
-
-
-class _Teller:
-    """Tells where one axis is: also when it departs, so that it was at rest before."""
-
-    def __init__(self, axis: str, moved: Callable[..., None]) -> None:
-        self._axis, self._moved = axis, moved
-        self._position = 0.0
-
-    def departs(self, readings: dict[str, Reading[float]]) -> None:
-        self._moved(time.time(), **{self._axis: self._position})
-
-    def arrives(self, readings: dict[str, Reading[float]]) -> None:
-        for reading in readings.values():
-            self._position = float(reading["value"])
-        self._moved(time.time(), **{self._axis: self._position})
+            await motor.acceleration_time.set(0.0)

@@ -61,12 +61,15 @@ class Scene:
         with self._lock:
             self._loaded.record(time_s, position)
 
-    def move(self, time_s: float, *, x_mm: float | None = None, y_mm: float | None = None) -> None:
-        """Tell where the stage is."""
+    def move_x(self, time_s: float, x_mm: float) -> None:
+        """Tell where the stage is, or will be."""
         with self._lock:
-            for path, place in ((self._x_mm, x_mm), (self._y_mm, y_mm)):
-                if place is not None:
-                    path.record(time_s, place)
+            self._x_mm.record(time_s, x_mm)
+
+    def move_y(self, time_s: float, y_mm: float) -> None:
+        """Tell where the stage is, or will be."""
+        with self._lock:
+            self._y_mm.record(time_s, y_mm)
 
     def incident(self, time_s: float) -> float:
         """Give the photons per second behind the shutter."""
