@@ -105,13 +105,13 @@ class Hutch:
         self.station = Endstation.from_beamline(
             self.beamline,
             path_provider=SamplePathProvider(self.live),
-            **{"rate_hz": 50.0, **options},
+            **{"rate_hz": 100.0, **options},
         )
         self.engine.preprocessors.append(self.station.supplemental_data())
         self.devices = {
             "shutter": self.station.shutter,
             "changer": self.station.changer,
-            "settle_s": 0.1,
+            "settle_s": 0.06,
         }
 
     def __enter__(self) -> Self:

@@ -19,7 +19,7 @@ def sec_series(
     sample: str,
     *,
     frames: int = 600,
-    exposure_s: float = 0.5,
+    exposure_s: float = 0.1,
     shutter: Movable[Any] | None = None,
     changer: Movable[Any] | None = None,
     position: str | None = None,

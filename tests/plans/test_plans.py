@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +14,29 @@ from small_endstation import Hutch, endstation_beamline, endstation_detectors, o
 from h5xs_bluesky import h5exp, h5xs, plans
 from h5xs_bluesky.api.verify import verify
 from h5xs_bluesky.reduction.guinier import fit_guinier
-from h5xs_bluesky.sim.endstation.holders import film, standard_holders
+from h5xs_bluesky.sim.endstation import SimulatedFrames
+from h5xs_bluesky.sim.endstation.holders import elution, film, standard_holders
 from h5xs_bluesky.sim.profiles import ring_positions
 from h5xs_bluesky.sim.samples import PROTEIN
 
+ELUTION = elution(at_s=1.0, width_s=0.12, tail_s=0.05)
 HOLDERS = standard_holders()
+HOLDERS["column"] = replace(HOLDERS["column"], concentration=ELUTION)
 TRANSMISSION_ERROR = 4e-3  # of two monitors, 0.0005 each, and what the shutter's edge leaves
 
 
 @pytest.fixture(scope="module")
 def hutch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hutch]:
     """Where each plan has run once."""
-    with Hutch(tmp_path_factory.mktemp("plans") / "experiment") as made:
+    source = SimulatedFrames(endstation_beamline(), HOLDERS)
+    folder = tmp_path_factory.mktemp("plans") / "experiment"
+    with Hutch(folder, frame_source=source) as made:
         station, devices = made.station, made.devices
         stage, read = station.stage, station.read
         made.run(plans.calibrate(read, frames=3, exposure_s=0.05, **devices))
         made.run(
             plans.measure_with_buffer(
-                read, "protein", "buffer", frames=8, exposure_s=0.1, motor=stage.x, **devices
+                read, "protein", "buffer", frames=6, exposure_s=0.1, motor=stage.x, **devices
             )
         )
         made.run(
@@ -49,7 +55,7 @@ def hutch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hutch]:
             )
         )
         made.run(
-            plans.sec_series(station.detectors, "water", frames=40, exposure_s=0.04, **devices)
+            plans.sec_series(station.detectors, "column", frames=40, exposure_s=0.04, **devices)
         )
         yield made
 
@@ -61,7 +67,7 @@ def dt(hutch: Hutch) -> h5xs:
 
 SAMPLES = (
     *("agbh", "protein_buffer_before", "protein", "protein_buffer_after"),
-    *("film", "flown", "water"),
+    *("film", "flown", "column"),
 )
 
 
@@ -82,12 +88,12 @@ def test_results_are_made_again_to_the_last_bit(hutch: Hutch) -> None:
 
 def test_frames_are_the_detectors_own_and_links_stay_within(hutch: Hutch) -> None:
     with h5py.File(hutch.folder / "experiment.h5", "r") as file:
-        data = file["water/primary/data/pil1M_image"]
-        (own,) = (hutch.folder / "water" / "detectors").glob("pil1M_image-*.h5")
+        data = file["column/primary/data/pil1M_image"]
+        (own,) = (hutch.folder / "column" / "detectors").glob("pil1M_image-*.h5")
         with h5py.File(own, "r") as written:
             assert np.array_equal(written["entry/data/data"][()], data[()])
             stamps = written["entry/instrument/NDAttributes/NDArrayTimeStamp"][()]
-        assert np.array_equal(file["water/primary/data/pil1M_timestamp"][()], stamps)
+        assert np.array_equal(file["column/primary/data/pil1M_timestamp"][()], stamps)
     assert np.diff(stamps) == pytest.approx(0.04, abs=1e-5)
 
 
@@ -97,7 +103,7 @@ def test_frames_are_the_detectors_own_and_links_stay_within(hutch: Hutch) -> Non
         ("agbh", "agbh"),
         ("protein", "protein"),
         ("protein_buffer_after", "buffer"),
-        ("water", "water"),
+        ("column", "water"),
     ],
 )
 def test_transmission_is_the_sample_s_though_clocks_differ(
@@ -122,7 +128,7 @@ def test_clocks_do_differ(hutch: Hutch) -> None:
     monitors = own_monitors(synchronise="no")
     dt = hutch.open()
     dt.monitors = monitors
-    assert np.isnan(dt.get_mon("water").transmission).all()
+    assert np.isnan(dt.get_mon("column").transmission).all()
 
 
 def test_rings_of_silver_behenate_are_where_they_should_be(dt: h5xs) -> None:
@@ -169,6 +175,20 @@ def test_a_point_of_a_map_is_found_by_its_place(dt: h5xs) -> None:
         assert file["film/primary/data/stage_x"][()].tolist() == pytest.approx([*place, *place])
 
 
+def test_series_shows_the_peak_when_it_elutes(hutch: Hutch, dt: h5xs) -> None:
+    start = dt.header("column")
+    assert (start["plan_name"], start["num_points"]) == ("sec_series", 40)
+    low = dt.qgrid.centers < 0.04
+    with h5py.File(hutch.folder / "experiment.h5", "r") as file:
+        curves = file["column/processed/merged"][:, 0, low]
+        began_s = file["column/primary/data/pil1M_timestamp"][()]
+    loaded_s = hutch.station.scene.loaded_since(began_s[0])
+    expected = np.array([ELUTION(time_s + 0.02) for time_s in began_s - loaded_s])
+    found = curves.sum(axis=1) - curves[:3].sum(axis=1).mean()
+    scale = found @ expected / (expected @ expected)
+    assert found == pytest.approx(scale * expected, abs=0.05 * scale)
+
+
 def test_fly_scan_tells_where_the_motor_was(hutch: Hutch) -> None:
     with h5py.File(hutch.folder / "experiment.h5", "r") as file:
         motor = file["flown/stage_x_monitor/data/stage_x"][()]
@@ -202,13 +222,13 @@ def count(hutch: Hutch, sample: str, **options: Any) -> Any:
 def test_mishaps_are_not_averaged(fresh: Hutch) -> None:
     """Radiation damage on one spot, none on fresh ones; bubbles; the beam's loss."""
     detectors = fresh.station.detectors
-    fresh.run(plans.sec_series(detectors, "fragile", frames=20, exposure_s=0.1, **fresh.devices))
+    fresh.run(plans.sec_series(detectors, "fragile", frames=20, exposure_s=0.08, **fresh.devices))
     assert kept(fresh, "fragile")[:8] == [True] * 8
     assert not any(kept(fresh, "fragile")[-3:])
     motor = fresh.station.stage.x
-    fresh.run(count(fresh, "spots", frames=8, exposure_s=0.1, position="fragile", motor=motor))
+    fresh.run(count(fresh, "spots", frames=6, exposure_s=0.05, position="fragile", motor=motor))
     assert all(kept(fresh, "spots"))
-    fresh.run(count(fresh, "bubbles", frames=12, exposure_s=0.1))
+    fresh.run(count(fresh, "bubbles", frames=12, exposure_s=0.08))
     transmission = fresh.open().get_mon("bubbles").transmission
     bubble = transmission > 1.02 * np.median(transmission)
     assert bubble.any()
@@ -216,8 +236,8 @@ def test_mishaps_are_not_averaged(fresh: Hutch) -> None:
 
     def dumped() -> Any:
         now = time.time()
-        fresh.station.scene.ring.dump(now + 1.2, now + 1.5)
-        yield from count(fresh, "water", frames=12, exposure_s=0.1)
+        fresh.station.scene.ring.dump(now + 0.8, now + 1.0)
+        yield from count(fresh, "water", frames=12, exposure_s=0.05)
 
     fresh.run(dumped())
     incident = fresh.open().get_mon("water").incident

@@ -34,7 +34,7 @@ from h5xs_bluesky.sim.endstation.scene import Scene
 
 _KEV_ANGSTROM = 12.398419843320026  # h c
 _SHUTTER_S = 0.01
-_CHANGER_S = 0.3
+_CHANGER_S = 0.1
 _MONITOR = "_monitor"  # the end of the streams that bluesky's `monitor` makes
 _WRONG_CLOCK = {"offset_s": -37.4, "drift": 2e-5}
 _GOOD_CLOCK = {"offset_s": 0.002, "drift": 0.0}

@@ -87,6 +87,26 @@ def film(x_mm: float, y_mm: float) -> float:
     return float(1 / (1 + np.exp(-edge)))
 
 
+def elution(*, at_s: float, width_s: float, tail_s: float) -> Callable[[float], float]:
+    """Give the concentration of what leaves a column, 1 where it is largest, so long after loading.
+
+    An exponentially modified Gaussian.
+
+    Parameters
+    ----------
+    at_s, width_s
+        Centre and standard deviation of the Gaussian.
+    tail_s
+        Decay of its tail.
+    """
+    from scipy.stats import exponnorm
+
+    peak = exponnorm(tail_s / width_s, loc=at_s, scale=width_s)
+    around = np.linspace(at_s - 5 * width_s, at_s + 5 * (width_s + tail_s), 2001)
+    largest = float(peak.pdf(around).max())
+    return lambda loaded_s: float(peak.pdf(loaded_s)) / largest
+
+
 def _solution(name: str, title: str, *, solute: Profile | None = None) -> Sample:
     return Sample(
         name=name,
@@ -112,10 +132,10 @@ def _standard(name: str, title: str) -> Sample:
 def standard_holders() -> dict[str, Holder]:
     """Make what is on the simulated changer, by position.
 
-    ``empty``; ``agbh``, silver behenate; ``water``; ``buffer`` and ``protein``, a pair; ``dilute``,
-    the protein at a quarter of its concentration; ``bubbles``, water in which bubbles pass;
-    ``fragile``, a protein that a second of beam harms; ``film``, a round film of silver
-    behenate for maps.
+    ``empty``; ``agbh``, silver behenate; ``water``; ``buffer`` and ``protein``, a pair;
+    ``dilute``, the protein at a quarter of its concentration; ``bubbles``, water in which bubbles
+    pass; ``fragile``, a protein that a second of beam harms; ``film``, a round film of silver
+    behenate for maps; ``column``, the protein as it leaves a column, most of it 34 s after loading.
     """
     empty = Sample(
         name="empty", title="nothing", matrix=nothing, attenuation_per_cm=0.0, exposure_s=0.2
@@ -138,5 +158,9 @@ def standard_holders() -> dict[str, Holder]:
             damage_after_s=1.0,
         ),
         Holder(sample=_standard("film", "film of silver behenate"), cover=film),
+        Holder(
+            sample=replace(protein, name="column", title="protein behind a column"),
+            concentration=elution(at_s=33.0, width_s=1.3, tail_s=1.1),
+        ),
     ]
     return {holder.sample.name: holder for holder in holders}

@@ -61,6 +61,11 @@ class Scene:
         with self._lock:
             self._loaded.record(time_s, position)
 
+    def loaded_since(self, time_s: float) -> float:
+        """Give when what was in the beam had been put there."""
+        with self._lock:
+            return self._loaded.since(time_s)
+
     def move_x(self, time_s: float, x_mm: float) -> None:
         """Tell where the stage is, or will be."""
         with self._lock:
