@@ -15,6 +15,7 @@ from h5xs_bluesky import plans
 
 Profile = tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]
 
+PLANS = sorted(set(plans.__all__) - {"with_devices"})
 ITEMS: list[dict[str, Any]] = [
     {
         "name": "count_sample",
@@ -31,6 +32,7 @@ ITEMS: list[dict[str, Any]] = [
             "md": {"proposal": "312345"},
         },
     },
+    {"name": "measure", "args": ["protein", "buffer"], "kwargs": {"frames": 3}},
     {"name": "calibrate", "args": [["saxs"]], "kwargs": {"changer": "changer"}},
     {"name": "map_scan", "args": [["saxs"], "film", "stage.y", 0, 1, 3, "stage.x", 0.0, 1.0, 4]},
     {"name": "fly_scan", "args": [["saxs", "waxs"], "film", "stage.x", -1, 1, 10]},
@@ -49,7 +51,10 @@ def profile(hutch: Hutch) -> Profile:
     """What a manager finds in the namespace of a startup file."""
     station = hutch.station
     namespace = {
-        **{name: getattr(plans, name) for name in plans.__all__},
+        **{name: getattr(plans, name) for name in PLANS},
+        "measure": plans.with_devices(
+            plans.measure_with_buffer, station.read, shutter=station.shutter
+        ),
         **{name: getattr(station, name) for name in ("saxs", "waxs", "shutter", "changer")},
         "stage": station.stage,
     }
@@ -57,7 +62,7 @@ def profile(hutch: Hutch) -> Profile:
 
 
 def test_all_plans_are_found(profile: Profile) -> None:
-    assert set(profile[0]) == set(plans.__all__)
+    assert set(profile[0]) == {*PLANS, "measure"}
     for name, plan in profile[0].items():
         for parameter in plan["parameters"]:
             assert parameter.get("annotation"), (name, parameter["name"])
@@ -86,6 +91,14 @@ def test_mistakes_are_told(profile: Profile, changes: dict[str, Any], why: str) 
     valid, message = validate_plan(item, allowed_plans=existing, allowed_devices=devices)
     assert not valid
     assert why in message
+
+
+def test_filled_in_parameters_are_gone(profile: Profile) -> None:
+    left = [parameter["name"] for parameter in profile[0]["measure"]["parameters"]]
+    assert left[:4] == ["sample", "buffer", "frames", "exposure_s"]
+    assert "shutter" not in left
+    with pytest.raises(TypeError, match="shuter"):
+        plans.with_devices(plans.calibrate, shuter=None)
 
 
 def test_an_item_runs_with_the_devices_that_it_names(hutch: Hutch, profile: Profile) -> None:
