@@ -167,6 +167,7 @@ def fly_scan(
 
 
 def _series(detectors: Sequence[Any], motor: Any = None) -> MsgGenerator[None]:
+    yield from bps.clear_checkpoint()  # a series cannot be taken up in its middle
     flyers = [*detectors] if motor is None else [motor, *detectors]
     yield from bps.declare_stream(*detectors, name=STREAM, collect=True)
     if motor is not None:  # it is at its speed, and at its start, once it is kicked off

@@ -1,5 +1,6 @@
 """Every plan on the simulated endstation, reduced live; the results against what is simulated."""
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from bluesky.utils import FailedPause, RunEngineInterrupted
 from small_endstation import Hutch, endstation_beamline, endstation_detectors, own_monitors
 
 from h5xs_bluesky import h5exp, h5xs, plans
@@ -219,27 +221,35 @@ def count(hutch: Hutch, sample: str, **options: Any) -> Any:
     return plans.count_sample(hutch.station.read, sample, **{**hutch.devices, **options})
 
 
-def test_mishaps_are_not_averaged(fresh: Hutch) -> None:
-    """Radiation damage on one spot, none on fresh ones; bubbles; the beam's loss."""
-    detectors = fresh.station.detectors
-    fresh.run(plans.sec_series(detectors, "fragile", frames=20, exposure_s=0.08, **fresh.devices))
+def series(hutch: Hutch, sample: str, frames: int, exposure_s: float) -> Any:
+    return plans.sec_series(
+        hutch.station.detectors, sample, frames=frames, exposure_s=exposure_s, **hutch.devices
+    )
+
+
+def test_radiation_damage_is_not_averaged_and_does_not_come_on_fresh_spots(fresh: Hutch) -> None:
+    fresh.run(series(fresh, "fragile", 20, 0.08))
     assert sum(kept(fresh, "fragile")[:8]) >= 7  # one in a hundred series loses a good frame
     assert not any(kept(fresh, "fragile")[-3:])
     motor = fresh.station.stage.x
     fresh.run(count(fresh, "spots", frames=6, exposure_s=0.05, position="fragile", motor=motor))
     assert sum(kept(fresh, "spots")) >= 5
-    fresh.run(count(fresh, "bubbles", frames=12, exposure_s=0.08))
+
+
+def test_frames_with_bubbles_or_without_beam_are_not_averaged(fresh: Hutch) -> None:
+    fresh.run(series(fresh, "bubbles", 25, 0.06))
     transmission = fresh.open().get_mon("bubbles").transmission
     bubble = transmission > 1.02 * np.median(transmission)
     assert bubble.any()
     assert not np.any(np.array(kept(fresh, "bubbles")) & bubble)
 
-    def dumped() -> Any:
-        now = time.time()
-        fresh.station.scene.ring.dump(now + 0.8, now + 1.0)
-        yield from count(fresh, "water", frames=12, exposure_s=0.05)
+    def lose(name: str, doc: Any) -> None:
+        if name == "descriptor" and doc["name"] == "primary":
+            now = time.time()
+            fresh.station.scene.ring.dump(now + 0.4, now + 0.6)
 
-    fresh.run(dumped())
+    fresh.engine.subscribe(lose)
+    fresh.run(series(fresh, "water", 20, 0.06))
     incident = fresh.open().get_mon("water").incident
     lost = incident < 0.95 * np.nanmedian(incident)
     assert lost.any()
@@ -269,6 +279,51 @@ def test_transmission_from_other_electrometers(tmp_path: Path, monitors: Any, wh
         found = hutch.open().get_mon("water").transmission
         true = HOLDERS["water"].sample.transmission()
         assert found == pytest.approx(true, rel=TRANSMISSION_ERROR), why
+
+
+def paused(hutch: Hutch, plan: Any, *, when: str) -> None:
+    """Run a plan that is paused at once 0.1 s after a stream of this name begins."""
+    timers: list[threading.Timer] = []
+
+    def watch(name: str, doc: Any) -> None:
+        if name == "descriptor" and doc["name"] == when:
+            timers.append(threading.Timer(0.1, hutch.engine.request_pause))
+            timers[-1].start()
+
+    token = hutch.engine.subscribe(watch)
+    with pytest.raises((RunEngineInterrupted, FailedPause)):
+        hutch.engine(plan)
+    hutch.engine.unsubscribe(token)
+
+
+def test_pause_during_an_exposure_takes_it_again(fresh: Hutch) -> None:
+    paused(fresh, count(fresh, "water", frames=4, exposure_s=0.15), when="primary")
+    time.sleep(0.3)
+    fresh.engine.resume()
+    assert fresh.live.wait(30)
+    (run,) = fresh.live.status()["runs"]
+    assert (run["reduced"], run["errors"]) == (8, [])
+    with h5py.File(fresh.folder / "experiment.h5", "r") as file:
+        stamps = file["water/primary/data/pil1M_timestamp"][()]
+    (own,) = (fresh.folder / "water" / "detectors").glob("pil1M_image-*.h5")
+    with h5py.File(own, "r") as file:
+        written = file["entry/data/data"][()]
+        told = np.isin(file["entry/instrument/NDAttributes/NDArrayTimeStamp"][()], stamps)
+    assert told.sum() == 4 <= len(written)
+    dt = fresh.open()
+    for number, frame in enumerate(written[told]):
+        assert np.array_equal(dt.get_d2("water", frn=number)["_SAXS"].data, frame)
+
+
+def test_series_that_is_paused_ends_with_the_shutter_closed(fresh: Hutch) -> None:
+    """It cannot be taken up in its middle; what was taken is there, and the next run starts."""
+    paused(fresh, series(fresh, "water", 99, 0.05), when="primary")
+    assert fresh.engine.state == "idle"
+    assert fresh.station.scene.incident(time.time()) == 0.0
+    assert fresh.live.wait(30)
+    assert fresh.live.status()["runs"][-1]["errors"] == []
+    run = fresh.run(count(fresh, "water", frames=2, exposure_s=0.05))
+    assert (run["reduced"], run["errors"]) == (4, [])
 
 
 def test_shutter_is_closed_when_a_plan_fails(fresh: Hutch) -> None:

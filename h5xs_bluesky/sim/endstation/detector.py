@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import h5py
 import numpy as np
+from bluesky.protocols import StreamAsset
 from numpy.typing import NDArray
 from ophyd_async.core import (
     DetectorAcquireLogic,
@@ -27,6 +28,9 @@ from h5xs_bluesky.io.bitshuffle import compress
 from h5xs_bluesky.io.frames import BITSHUFFLE_LZ4
 from h5xs_bluesky.sim.endstation.frame_sources import FrameSource
 from h5xs_bluesky.sim.endstation.scene import Exposed, Scene
+
+if TYPE_CHECKING:
+    from event_model import StreamRange
 
 DATA = "/entry/data/data"
 TIMESTAMPS = "/entry/instrument/NDAttributes/NDArrayTimeStamp"
@@ -128,6 +132,11 @@ class Camera:
         )
         self.written, self._set_written = soft_signal_r_and_setter(int)
 
+    @property
+    def exposures(self) -> int:
+        """How many a series has."""
+        return self._plan[0]
+
     def set_up(self, exposures: int, *, exposure_s: float, pause_s: float) -> None:
         """Get ready for a series; an exposure of 0 s is what it was before."""
         exposure_s = exposure_s or self._plan[1]
@@ -146,8 +155,9 @@ class Camera:
             self._file.close()
             self._file = None
 
-    def start(self) -> None:
-        """Begin the series."""
+    async def start(self) -> None:
+        """Begin the series; one that still runs is given up."""
+        await self.stop()
         self._task = asyncio.create_task(self._take())
 
     async def finished(self) -> None:
@@ -213,13 +223,41 @@ class _Acquiring(DetectorAcquireLogic):
         self._camera = camera
 
     async def start_acquiring(self) -> None:
-        self._camera.start()
+        await self._camera.start()
 
     async def wait_for_idle(self) -> None:
         await self._camera.finished()
 
     async def ensure_stopped(self) -> None:
         await self._camera.stop()
+
+
+class _Announcing(StreamResourceDataProvider):
+    """Announces what was written; where exposures are triggered one by one, the last only.
+
+    A plan that was paused during an exposure takes it again: the first one belongs to no event.
+    """
+
+    def __init__(self, camera: Camera, uri: str, resources: Sequence[StreamResourceInfo]) -> None:
+        super().__init__(uri, resources, "application/x-hdf5", camera.written)
+        self._camera = camera
+        self._told = False
+
+    async def make_stream_docs(
+        self, collections_written: int, collections_per_event: int
+    ) -> AsyncIterator[StreamAsset]:
+        written = collections_written // collections_per_event
+        if written and not self._told:
+            self._told = True
+            for bundle in self.bundles:
+                yield "stream_resource", bundle.stream_resource_doc
+        if self._camera.exposures == collections_per_event:
+            self.last_emitted = max(self.last_emitted, written - 1)
+        if written > self.last_emitted:
+            indices: StreamRange = {"start": self.last_emitted, "stop": written}
+            self.last_emitted = written
+            for bundle in self.bundles:
+                yield "stream_datum", bundle.compose_stream_datum(indices)
 
 
 class _Writing(DetectorDataLogic):
@@ -245,12 +283,7 @@ class _Writing(DetectorDataLogic):
             dtype_numpy="<f8",
             parameters={"dataset": TIMESTAMPS},
         )
-        return StreamResourceDataProvider(
-            uri=f"{place.directory_uri}{name}",
-            resources=[frames, stamps],
-            mimetype="application/x-hdf5",
-            collections_written_signal=self._camera.written,
-        )
+        return _Announcing(self._camera, f"{place.directory_uri}{name}", [frames, stamps])
 
     async def stop(self) -> None:
         await self._camera.stop()

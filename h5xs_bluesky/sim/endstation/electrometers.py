@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from bluesky.protocols import Reading
+from bluesky.protocols import Hints, Reading
 from event_model import DataKey
 from ophyd_async.core import AsyncStatus, Device, TriggerInfo
 
 Callback = Callable[[dict[str, Reading[float]]], None]
 
 DARK_PER_S = 1e5  # photons per s that an electrometer reads without beam
+_MOST_LATE_S = 5.0
 _MOMENTS = 8  # at which the beam of an exposure is looked at
 
 
@@ -82,6 +83,11 @@ class Electrometer(Device):
         self._field, self._beam, self._clock = field, beam, clock
         self._interval_s, self._noise, self._rng = 1 / rate_hz, noise, rng
 
+    @property
+    def hints(self) -> Hints:
+        """Nothing for tables and plots: its readings are many."""
+        return {"fields": []}
+
     def _reading(self, time_s: float) -> tuple[float, float]:
         """Give what is read at a time, and the time by its own clock."""
         return self._noisy(self._beam(time_s)), self._clock.reads(time_s)
@@ -90,11 +96,10 @@ class Electrometer(Device):
         return (beam + DARK_PER_S) * (1 + self._noise * float(self._rng.standard_normal()))
 
     async def _readings(self, start_s: float) -> AsyncIterator[tuple[float, float]]:
-        """Read at the rate, for ever; what was missed while others were busy is caught up."""
-        number = 0
+        """Read at the rate, for ever; what others held up is caught up, some seconds of it."""
+        due_s = start_s
         while True:
-            number += 1
-            due_s = start_s + number * self._interval_s
+            due_s = max(due_s + self._interval_s, time.time() - _MOST_LATE_S)
             await asyncio.sleep(max(due_s - time.time(), 0))
             yield self._reading(due_s)
 
