@@ -213,6 +213,8 @@ def test_devices_follow_the_configuration(tmp_path: Path) -> None:
             for devices in (station.read, extra.monitors, extra.flyers)
         ]
         assert [device.name for device in extra.baseline] == ["energy_kev", "changer", "stage"]
+    with pytest.raises(AttributeError, match="expected \\[monitors\\]"):
+        _ = station.em1
     detectors = ["pil1M", "pilW1"]
     assert list(names.values()) == [
         [detectors, ["em1", "em2"], []],

@@ -180,18 +180,28 @@ class Endstation:
 
     @property
     def waxs(self) -> SimulatedDetector:
-        """The second detector."""
+        """The second detector; an AttributeError where only one is configured."""
+        if len(self.detectors) < 2:
+            raise AttributeError(
+                "expected a second detector in the configuration, found only "
+                f"{self.beamline.detectors[0].extension!r}"
+            )
         return self.detectors[1]
 
     @property
     def em1(self) -> Electrometer:
-        """The incident beam's electrometer."""
-        return self.electrometers[0]
+        """The incident beam's electrometer, or the only one; an AttributeError without any."""
+        return self._electrometer(0)
 
     @property
     def em2(self) -> Electrometer:
         """The transmitted beam's electrometer, or the only one."""
-        return self.electrometers[-1]
+        return self._electrometer(-1)
+
+    def _electrometer(self, place: int) -> Electrometer:
+        if not self.electrometers:
+            raise AttributeError("expected [monitors] in the configuration, found none")
+        return self.electrometers[place]
 
     @property
     def read(self) -> list[Any]:
