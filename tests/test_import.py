@@ -47,6 +47,11 @@ def test_import_takes_less_than_the_limit() -> None:
             "a configuration is checked before anything is integrated or drawn",
         ),
         (
+            "h5xs_bluesky.plans",
+            ("h5py", "matplotlib", "ophyd", "ophyd_async", "pyFAI", "tiled"),
+            "a queueserver's manager needs bluesky only to know them",
+        ),
+        (
             "h5xs_bluesky.compat.py4xs.hdf",
             ("bluesky", "matplotlib", "ophyd", "pyFAI", "tiled"),
             "a notebook that only reads curves starts quickly",

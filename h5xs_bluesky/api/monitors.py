@@ -273,7 +273,7 @@ def _frame_stamps(
 ) -> NDArray[np.float64]:
     """Give the timestamp of each frame (n,): the trigger's, else a detector's own; NaN if none."""
     if own.trigger is not None:
-        return _trigger_stamps(frames, beamline.stream, own.trigger)
+        return _trigger_stamps(frames, beamline.stream, own.trigger, own.trigger_from)
     stamps = np.full(frames.size, np.nan)
     for detector in beamline.detectors:
         sources = find_frames(
@@ -295,14 +295,18 @@ def _frame_stamps(
     return stamps
 
 
-def _trigger_stamps(frames: FramesOfSample, stream: str, trigger: str) -> NDArray[np.float64]:
+def _trigger_stamps(
+    frames: FramesOfSample, stream: str, trigger: str, trigger_from: str
+) -> NDArray[np.float64]:
     events = trigger == _TIME_OF_EVENTS
-    name = schema.TIME if events else f"{schema.TIMESTAMPS}/{safe_name(trigger)}"
+    member = schema.DATA if trigger_from == "values" else schema.TIMESTAMPS
+    name = schema.TIME if events else f"{member}/{safe_name(trigger)}"
     column = frames.dataset(stream, name)
     if column is None:
         raise ReductionError(
-            f"{frames.group.name}: expected the timestamps of {trigger!r} in stream {stream!r}, "
-            "found none: monitors.asynchronous.trigger names a field there, or is 'time'"
+            f"{frames.group.name}: expected the {trigger_from} of {trigger!r} in stream "
+            f"{stream!r}, found none: monitors.asynchronous.trigger names a field there, or is "
+            "'time'"
         )
     times = np.concatenate([np.zeros(0), *(_numbers(each) for each in refresh(column)[()])])
     stamps, each = np.full(frames.size, np.nan), frames.frames_per_event

@@ -8,6 +8,7 @@ from h5xs_bluesky.reduction.monitors import (
     INTERPOLATIONS,
     STAMPED,
     SYNCHRONISE,
+    TRIGGER_FROM,
     IntegrationOptions,
 )
 
@@ -25,6 +26,9 @@ class Asynchronous:
     trigger
         A field whose timestamps are those of the frames, as a motor's in a fly scan, or ``"time"``
         for the times of the events; None for the detectors' own.
+    trigger_from
+        Whether those times are the field's ``"timestamps"`` or its ``"values"``, in s since the
+        epoch, as detectors write them into their files.
     dead_time_s
         Between the frames of one event.
     interpolation, extend, max_gap_s
@@ -45,6 +49,7 @@ class Asynchronous:
     transmitted_stream: str | None = None
     stamped: Literal["start", "end"]
     trigger: str | None = None
+    trigger_from: Literal["timestamps", "values"] = "timestamps"
     dead_time_s: float = 0.0
     interpolation: Literal["linear", "step"] = "linear"
     extend: bool = False
@@ -55,6 +60,7 @@ class Asynchronous:
     def __post_init__(self) -> None:
         for name, known in (
             ("stamped", STAMPED),
+            ("trigger_from", TRIGGER_FROM),
             ("interpolation", INTERPOLATIONS),
             ("synchronise", SYNCHRONISE),
         ):
@@ -65,6 +71,11 @@ class Asynchronous:
         if self.incident_stream is None and self.transmitted_stream is None:
             raise ConfigurationError(
                 "expected an incident_stream or a transmitted_stream, found neither"
+            )
+        if self.trigger_from == "values" and self.trigger in (None, "time"):
+            raise ConfigurationError(
+                f"expected a field of the stream as trigger, since its values are the times of the "
+                f"frames, found {self.trigger!r}"
             )
         if self.dead_time_s < 0:
             raise ConfigurationError(f"expected no negative dead_time_s, found {self.dead_time_s}")

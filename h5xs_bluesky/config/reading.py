@@ -20,7 +20,12 @@ from h5xs_bluesky.config.tables import Table
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.integration.method import ENGINES, ERROR_MODELS, ESTIMATORS
 from h5xs_bluesky.reduction.integration.splitting import SPLITTING
-from h5xs_bluesky.reduction.monitors import INTERPOLATIONS, STAMPED, SYNCHRONISE
+from h5xs_bluesky.reduction.monitors import (
+    INTERPOLATIONS,
+    STAMPED,
+    SYNCHRONISE,
+    TRIGGER_FROM,
+)
 from h5xs_bluesky.reduction.qgrid import QGrid
 from h5xs_bluesky.reduction.similarity import METHODS, SelectionOptions
 from h5xs_bluesky.reduction.water import TRANS_MODES, WATER_Q_RANGE
@@ -129,6 +134,7 @@ def _asynchronous(table: Table) -> Asynchronous:
         "incident_stream": table.get("incident_stream", str, None),
         "transmitted_stream": table.get("transmitted_stream", str, None),
         "trigger": table.get("trigger", str, None),
+        "trigger_from": table.choice("trigger_from", TRIGGER_FROM, "timestamps"),
         "stamped": table.choice("stamped", STAMPED),
         "interpolation": table.choice("interpolation", INTERPOLATIONS, "linear"),
         "synchronise": table.choice("synchronise", SYNCHRONISE, "no"),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from h5xs_bluesky.errors import ReductionError
 
 STAMPED = ("start", "end")
+TRIGGER_FROM = ("timestamps", "values")
 INTERPOLATIONS = ("linear", "step")
 SYNCHRONISE = ("no", "transmitted", "frames")
 

@@ -75,6 +75,29 @@ class MeasuredSample:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Exposure:
+    """A real exposure.
+
+    Parameters
+    ----------
+    name, title
+        Of the sample.
+    buffer
+        The sample that is its background.
+    exposure_s
+        How long it took.
+    counts : ndarray of int32, shape (H, W)
+        The pattern.
+    """
+
+    name: str
+    title: str
+    buffer: str | None
+    exposure_s: float
+    counts: NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SimulatedBeamline:
     """A beamline's configuration, and the samples that wait there.
 
@@ -108,9 +131,7 @@ def simulated_beamline(folder: Path, *, seed: int = 0) -> SimulatedBeamline:
     """
     rng = np.random.default_rng(seed)
     sensors = _sensors(rng)
-    _write_mask(folder / SAXS_MASK_FILE, sensors[0].mask(margin_px=_SHADOW_MARGIN_PX))
-    _write_mask(folder / WAXS_MASK_FILE, sensors[1].mask(margin_px=0))
-    (folder / WAXS_PONI_FILE).write_text(_WAXS_PONI, encoding="utf-8")
+    _write_geometry(folder, sensors)
     beamline = _write_configuration(folder, "beamline.toml")
     makers = {
         detector.data_key: PatternMaker(
@@ -128,6 +149,23 @@ def simulated_beamline(folder: Path, *, seed: int = 0) -> SimulatedBeamline:
         samples=samples,
         guinier_radius_angstrom=(radius, _GUINIER_ERROR_OF_SPHERES * radius),
     )
+
+
+def endstation_beamline(folder: Path, *, seed: int = 0) -> Beamline:
+    """Write the configuration of the beamline whose devices are an `Endstation`, and read it.
+
+    Its detectors are those of `simulated_beamline`; its monitors run on their own.
+
+    Parameters
+    ----------
+    folder
+        Is made, and gets ``beamline.toml``, two masks and a PONI file; older ones are replaced.
+    seed
+        Equal seeds give equal masks.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_geometry(folder, _sensors(np.random.default_rng(seed)))
+    return _write_configuration(folder, "endstation.toml")
 
 
 def exposures_beamline(folder: Path, data: Path, *, seed: int = 0) -> SimulatedBeamline:
@@ -148,27 +186,13 @@ def exposures_beamline(folder: Path, data: Path, *, seed: int = 0) -> SimulatedB
     FileFormatError
         If one of these files is not there, or not of the detector's shape.
     """
-    source = data / "saxs" if (data / "saxs").is_dir() else data
-    mask = read_mask(source / "mask.npz", shape=_SAXS_SHAPE)
+    mask = read_mask(_exposures_in(data) / "mask.npz", shape=_SAXS_SHAPE)
     _write_mask(folder / SAXS_MASK_FILE, mask)
     beamline = _write_configuration(folder, "exposures.toml")
     rngs = np.random.default_rng(seed).spawn(3)
-    known = (
-        ("agbh", "silver behenate", None, 60.0),
-        ("buffer", "buffer", None, 300.0),
-        ("sample", "protein in buffer", "buffer", 300.0),
-    )
     samples = [
-        _repeated(
-            _read_exposure(source / f"{name}.tif"),
-            beamline.detectors[0],
-            name=name,
-            title=title,
-            buffer=buffer,
-            exposure_s=exposure_s,
-            rng=rng,
-        )
-        for (name, title, buffer, exposure_s), rng in zip(known, rngs, strict=True)
+        _repeated(exposure, beamline.detectors[0], rng)
+        for exposure, rng in zip(known_exposures(data), rngs, strict=True)
     ]
     return SimulatedBeamline(
         beamline=beamline,
@@ -176,6 +200,36 @@ def exposures_beamline(folder: Path, data: Path, *, seed: int = 0) -> SimulatedB
         guinier_radius_angstrom=_GUINIER_RADIUS_OF_EXPOSURES,
         note="The monitors are simulated: the exposures came without.",
     )
+
+
+def known_exposures(data: Path) -> list[Exposure]:
+    """Read the exposures in a folder: see `exposures_beamline`.
+
+    Raises
+    ------
+    FileFormatError
+        If one of them is not there, or not of the detector's shape.
+    """
+    known = (
+        ("agbh", "silver behenate", None, 60.0),
+        ("buffer", "buffer", None, 300.0),
+        ("sample", "protein in buffer", "buffer", 300.0),
+    )
+    source = _exposures_in(data)
+    return [
+        Exposure(
+            name=name,
+            title=title,
+            buffer=buffer,
+            exposure_s=exposure_s,
+            counts=_read_exposure(source / f"{name}.tif"),
+        )
+        for name, title, buffer, exposure_s in known
+    ]
+
+
+def _exposures_in(data: Path) -> Path:
+    return data / "saxs" if (data / "saxs").is_dir() else data
 
 
 def _sensors(rng: np.random.Generator) -> tuple[Sensor, Sensor]:
@@ -187,6 +241,13 @@ def _sensors(rng: np.random.Generator) -> tuple[Sensor, Sensor]:
         Sensor.with_faults(gaps[0], shadow=shadow, dead=70, hot=120, rng=rng),
         Sensor.with_faults(gaps[1], shadow=np.zeros(_WAXS_SHAPE, bool), dead=20, hot=40, rng=rng),
     )
+
+
+def _write_geometry(folder: Path, sensors: tuple[Sensor, Sensor]) -> None:
+    """Write what the TOML files name: a careful scientist's masks, and the calibration."""
+    _write_mask(folder / SAXS_MASK_FILE, sensors[0].mask(margin_px=_SHADOW_MARGIN_PX))
+    _write_mask(folder / WAXS_MASK_FILE, sensors[1].mask(margin_px=0))
+    (folder / WAXS_PONI_FILE).write_text(_WAXS_PONI, encoding="utf-8")
 
 
 def _simulated(
@@ -201,21 +262,12 @@ def _simulated(
     )
 
 
-def _repeated(
-    exposure: NDArray[Any],
-    detector: Detector,
-    *,
-    name: str,
-    title: str,
-    buffer: str | None,
-    exposure_s: float,
-    rng: np.random.Generator,
-) -> MeasuredSample:
+def _repeated(exposure: Exposure, detector: Detector, rng: np.random.Generator) -> MeasuredSample:
     noise = Beam().monitor_noise
 
     def shots(frames: int) -> Iterator[Shot]:
-        photons = _NOMINAL_PHOTONS_PER_S * exposure_s / frames
-        for frame in split_exposure(exposure, frames, rng):
+        photons = _NOMINAL_PHOTONS_PER_S * exposure.exposure_s / frames
+        for frame in split_exposure(exposure.counts, frames, rng):
             incident, transmitted = photons * (1 + noise * rng.standard_normal(2))
             yield Shot(
                 frames={detector.data_key: frame},
@@ -224,12 +276,12 @@ def _repeated(
             )
 
     return MeasuredSample(
-        name=name,
-        title=title,
-        buffer=buffer,
-        frame_s=lambda frames: exposure_s / frames,
+        name=exposure.name,
+        title=exposure.title,
+        buffer=exposure.buffer,
+        frame_s=lambda frames: exposure.exposure_s / frames,
         shots=shots,
-        originals={detector.data_key: exposure},
+        originals={detector.data_key: exposure.counts},
     )
 
 

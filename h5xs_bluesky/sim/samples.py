@@ -63,10 +63,13 @@ class Condition:
         Part of the path that is filled; less than 1 where there is a bubble.
     aggregated
         Part of the solute that the beam has made aggregate.
+    concentration
+        Of the solute, relative to that of the sample.
     """
 
     filling: float = 1.0
     aggregated: float = 0.0
+    concentration: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("filling", "aggregated"):
@@ -125,6 +128,25 @@ class Sample:
         """Give the part of the beam that comes through: exp(−μ d)."""
         return float(np.exp(-self.attenuation_per_cm * self.thickness_cm * filling))
 
+    @property
+    def profiles(self) -> tuple[Profile | None, ...]:
+        """What may scatter: matrix, solute, aggregate, slits, and the surface of a bubble."""
+        return (self.matrix, self.solute, self.aggregate, slit_scattering, meniscus_scattering)
+
+    def amounts(self, condition: Condition) -> NDArray[np.float64]:
+        """Give the thickness in cm at which each of the `profiles` counts."""
+        filled = self.thickness_cm * condition.filling
+        solute = filled * condition.concentration
+        return np.array(
+            [
+                filled,
+                solute * (1 - condition.aggregated),
+                solute * condition.aggregated,
+                self.thickness_cm,
+                self.thickness_cm if condition.filling < 1 else 0.0,
+            ]
+        )
+
 
 SAMPLES: Sequence[Sample] = (
     Sample(
@@ -178,13 +200,7 @@ def simulate(
     Shot
         One exposure after the other.
     """
-    profiles = (
-        sample.matrix,
-        sample.solute,
-        sample.aggregate,
-        slit_scattering,
-        meniscus_scattering,
-    )
+    profiles = sample.profiles
     images = {
         key: [maker.image(profile) for profile in profiles if profile is not None]
         for key, maker in makers.items()
@@ -192,7 +208,7 @@ def simulate(
     for number, condition in enumerate(sample.conditions(frames)):
         photons = beam.photons(number, exposure_s=sample.exposure_s)
         transmitted = photons * sample.transmission(condition.filling)
-        amounts = _amounts(sample, condition)
+        amounts = sample.amounts(condition)
         weights = [
             transmitted * amount
             for profile, amount in zip(profiles, amounts, strict=True)
@@ -204,17 +220,3 @@ def simulate(
             incident=photons * float(noise[0]),
             transmitted=transmitted * float(noise[1]),
         )
-
-
-def _amounts(sample: Sample, condition: Condition) -> NDArray[np.float64]:
-    """Give the thickness in cm at which each of the profiles counts."""
-    filled = sample.thickness_cm * condition.filling
-    return np.array(
-        [
-            filled,
-            filled * (1 - condition.aggregated),
-            filled * condition.aggregated,
-            sample.thickness_cm,
-            sample.thickness_cm if condition.filling < 1 else 0.0,
-        ]
-    )

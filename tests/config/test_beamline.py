@@ -198,6 +198,7 @@ incident_stream = "em1_monitor"
 transmitted_stream = "em2_monitor"
 stamped = "end"
 trigger = "motor"
+trigger_from = "values"
 dead_time_s = 0.01
 interpolation = "step"
 extend = true
@@ -216,8 +217,11 @@ def test_monitors_of_their_own_are_read(toml: Callable[..., Path]) -> None:
     assert monitors.streams == {"incident": "em1_monitor", "transmitted": "em2_monitor"}
     assert monitors.with_frames == {}
     assert (own.stamped, own.trigger, own.interpolation) == ("end", "motor", "step")
+    assert own.trigger_from == "values"
     assert (own.dead_time_s, own.max_gap_s, own.offset_s) == (0.01, 2.0, -133.8)
     assert (own.extend, own.synchronise) == (True, "frames")
+    with pytest.raises(ConfigurationError, match="expected a field of the stream as trigger"):
+        Beamline.from_toml(toml(("[metadata]", ASYNCHRONOUS.replace('trigger = "motor"\n', ""))))
     one = ASYNCHRONOUS.replace('incident_stream = "em1_monitor"\n', "")
     monitors = Beamline.from_toml(toml(("[metadata]", one))).monitors
     assert monitors is not None

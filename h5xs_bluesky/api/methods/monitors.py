@@ -217,7 +217,10 @@ class MonitorMethods(Experiment):
         raw = read_raw(group, beamline, roots=self._source.roots)
         if monitors.asynchronous is None:
             return raw, None, monitors
-        own = replace(monitors.asynchronous, **changes)
+        own = monitors.asynchronous
+        if changes.get("trigger", own.trigger) != own.trigger:  # a field as py4xs names it
+            changes = {"trigger_from": "timestamps", **changes}
+        own = replace(own, **changes)
         own = replace(own, offset_s=own.offset_s - trigger_shift_s)
         frames = FramesOfSample(
             group=group,

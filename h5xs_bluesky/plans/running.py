@@ -1,0 +1,117 @@
+"""What all plans have in common: the sample, the run, and the shutter around the exposures."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from bluesky import plan_stubs as bps
+from bluesky import preprocessors as bpp
+from bluesky.utils import MsgGenerator
+
+OPEN, CLOSED = "Open", "Close"  # what a shutter takes
+SETTLE_S = 0.2  # what monitors need before and behind an edge of the shutter
+
+
+def measured_run(
+    detectors: Sequence[Any],
+    exposures: Callable[[], MsgGenerator[Any]],
+    *,
+    sample: str,
+    exposure_s: float,
+    start: Mapping[str, Any],
+    series: int = 1,
+    shutter: Any = None,
+    changer: Any = None,
+    position: str | None = None,
+    settle_s: float = SETTLE_S,
+    also: Sequence[Any] = (),
+) -> MsgGenerator[str]:
+    """Take a run of exposures with the shutter open for them.
+
+    Before and behind each edge of the shutter there is time for monitors that run on their own:
+    they see it open, and cover the first exposure and the last.
+
+    Parameters
+    ----------
+    detectors
+        Are staged.
+    exposures
+        Gives the plan that takes them, once the shutter is open.
+    sample
+        Its name.
+    exposure_s
+        Of a frame.
+    start
+        For the start document; what it says wins.
+    series
+        How many frames detectors take by themselves, once they are told.
+    shutter
+        Takes ``"Open"`` and ``"Close"``; none where the beam is always there.
+    changer, position
+        What takes the name of a position, and the position; by default the sample's name.
+    settle_s
+        How long before and behind each edge of the shutter.
+    also
+        Is staged, too.
+
+    Returns
+    -------
+    str
+        The run's uid.
+    """
+    md = {
+        "sample_name": sample,
+        "exposure_time": exposure_s,
+        "detectors": [detector.name for detector in detectors],
+        **start,
+    }
+
+    def run() -> MsgGenerator[None]:
+        yield from set_exposure(detectors, exposure_s, frames=series)
+        yield from exposing(exposures, shutter=shutter, settle_s=settle_s)
+
+    if changer is not None:
+        yield from bps.mv(changer, sample if position is None else position)
+    plan = bpp.run_wrapper(run(), md=md)  # type: ignore[no-untyped-call]
+    plan = bpp.stage_wrapper(plan, [*detectors, *also])  # type: ignore[no-untyped-call]
+    return str((yield from plan))
+
+
+def exposing(
+    exposures: Callable[[], MsgGenerator[Any]], *, shutter: Any, settle_s: float
+) -> MsgGenerator[None]:
+    """Open the shutter for exposures; it is closed again whatever happens."""
+    if shutter is None:
+        yield from exposures()
+        return
+
+    def opened() -> MsgGenerator[None]:
+        yield from bps.sleep(settle_s)
+        yield from bps.mv(shutter, OPEN)
+        yield from bps.sleep(settle_s)
+        yield from exposures()
+        yield from bps.sleep(settle_s)
+
+    yield from bpp.finalize_wrapper(opened(), bps.mv(shutter, CLOSED))  # type: ignore[no-untyped-call]
+
+
+def set_exposure(
+    devices: Sequence[Any], exposure_s: float, *, frames: int = 1
+) -> MsgGenerator[None]:
+    """Tell devices how long an exposure is; in an open run, so that files go where they belong.
+
+    Detectors of ophyd-async are prepared for so many frames; devices that have ``configure`` get
+    their ``exposure_time``.
+    """
+    for device in devices:
+        if hasattr(device, "prepare"):
+            from ophyd_async.core import TriggerInfo
+
+            info = TriggerInfo(number_of_events=frames, livetime=exposure_s)
+            yield from bps.prepare(device, info, wait=True)
+        elif hasattr(device, "configure"):
+            yield from bps.configure(device, {"exposure_time": exposure_s})
+
+
+def name_of(device: Any) -> str:
+    """Give a device's name, which bluesky's protocols of moving and flying do not promise."""
+    return str(device.name)

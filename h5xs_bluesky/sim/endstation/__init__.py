@@ -1,0 +1,16 @@
+"""A simulated endstation: devices of ophyd-async that write files, and what is in their beam."""
+
+from h5xs_bluesky.sim.endstation.devices import Endstation
+from h5xs_bluesky.sim.endstation.frame_sources import FrameSource, MeasuredFrames, SimulatedFrames
+from h5xs_bluesky.sim.endstation.holders import Holder, standard_holders
+from h5xs_bluesky.sim.endstation.ring import StorageRing
+
+__all__ = [
+    "Endstation",
+    "FrameSource",
+    "Holder",
+    "MeasuredFrames",
+    "SimulatedFrames",
+    "StorageRing",
+    "standard_holders",
+]
