@@ -47,7 +47,7 @@ class _Window:
         self.held = False  # by a mouse button
         # Not pyplot's: what the user plots never lands in it, and plt.close("all") leaves it.
         self.manager: FigureManagerBase = plt.new_figure_manager(  # type: ignore[no-untyped-call]
-            f"h5xs {name}", figsize=kind.size_inch, layout="constrained"
+            0, figsize=kind.size_inch, layout="constrained"
         )
         self.manager.set_window_title(f"h5xs {name}")
         self.figure = self.manager.canvas.figure

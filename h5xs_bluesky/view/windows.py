@@ -134,8 +134,13 @@ def rings_for(run: ShownRun) -> Any:
     for word in _WORD.findall(run.name):
         if word.lower() in known:
             return known[word.lower()]
-    largest = max(float(each.detector.geometry.q_map().max()) for each in run.patterns.values())
-    return [float(q) for q in MaxNLocator(_CIRCLES).tick_values(0, largest) if 0 < q < largest]
+    circles = set()
+    for pattern in run.patterns.values():
+        q = pattern.detector.geometry.q_map()
+        low, high = float(q.min()), float(q.max())
+        ticks = MaxNLocator(_CIRCLES).tick_values(low, high)
+        circles |= {float(tick) for tick in ticks if low < tick < high}
+    return sorted(circles)
 
 
 WINDOWS: Mapping[str, WindowKind] = {

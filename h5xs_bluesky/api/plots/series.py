@@ -38,7 +38,7 @@ _OLDEST, _NEWEST = 0.25, 0.85  # shades of viridis; its yellow is too light on w
 _BAND = "black"
 _BUFFER_FREE = "tab:red"
 _OUTLIERS = 0.002  # of a waterfall's values, at each end
-_LEAST_P = 1e-12  # smaller ones are drawn here
+_LEAST_P = 1e-8  # smaller ones are drawn here
 _STRIP = 0.05  # of the axes' height
 _READINGS = {"incident": "tab:blue", "transmitted": "tab:red"}
 _REASONS = {
@@ -85,7 +85,7 @@ def plot_latest(
     if subtracted is not None:
         _plot_band(ax, q, subtracted, colour=_BUFFER_FREE, label=subtracted_label)
     _fit(ax, q, [*frames.values(), *(each for each in (average,) if each is not None)], subtracted)
-    ax.legend(fontsize="small", loc="upper right", framealpha=0.9)
+    ax.legend(fontsize="small", loc="lower left", framealpha=0.9)
     plain_ticks(ax)
 
 
@@ -101,6 +101,9 @@ def plot_waterfall(ax: "Axes", q: Array, frames: Sequence[int], intensity: Array
     intensity : (n, nq)
         NaN where a bin has no pixels: grey.
     """
+    seen = np.flatnonzero(np.isfinite(intensity).any(axis=0))
+    if seen.size:
+        q, intensity = q[seen[0] : seen[-1] + 1], intensity[:, seen[0] : seen[-1] + 1]
     limits = colour_range(intensity, log=True, outliers=int(_OUTLIERS * intensity.size))
     mesh = ax.pcolormesh(
         _edges_between(q, logarithmic=True),
@@ -190,13 +193,13 @@ def plot_selection(ax: "Axes", selection: Selection) -> None:
     ax.set_yscale("log")
     known = p_value[np.isfinite(p_value)]
     lowest = float(known.min()) if known.size else 0.1
-    ax.set_ylim(10 ** (1.25 * min(-1.0, np.log10(lowest))), 2.0)
+    ax.set_ylim(10 ** (1.2 * min(-2.0, np.log10(lowest))), 2.0)
     if not known.size:
         _tell(ax, "no frames were compared")
     ax.set_xlim(-0.5, max(reasons.size - 0.5, 0.5))
     _whole_numbers(ax.xaxis)
     ax.set_xlabel(FRAME_LABEL)
-    ax.set_ylabel("p-value: agrees with the reference")
+    ax.set_ylabel("p-value of agreement with the reference\n(10⁻⁸ or less at the bottom)")
     ax.grid(alpha=0.25, lw=0.5)
     ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)
 
