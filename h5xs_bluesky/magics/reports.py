@@ -54,10 +54,7 @@ class Status:
                 for name in _COUNTERS
                 if self.counters[name] or name in _COUNTERS[:3]
             )
-            waiting = (
-                f"; {self.counters['queue']} wait, {self.counters['behind']} for the reduction"
-            )
-            lines.append(f"frames: {counts}{waiting}")
+            lines.append(f"frames: {counts}; {self.counters['queue']} on their way")
             if self.counters["last_error"]:
                 lines.append(f"last error: {self.counters['last_error']}")
         shown = ", ".join(self.samples[-_MOST_LISTED:])

@@ -38,7 +38,7 @@ class FileReader:
         topics = {topic for kind in kinds for topic in kind.topics}
         self._board, self._live = board, live
         self._patterns, self._selection = PATTERNS in topics, SELECTION in topics
-        self._pace = Pace(period_s=PERIOD_S, share=_SHARE)
+        self._pace = Pace(period_s=PERIOD_S)
         self._complaints = Complaints()
         self._opened: tuple[str, h5xs] | None = None
         self._read: tuple[int, ...] = ()
@@ -64,7 +64,7 @@ class FileReader:
         if run is None or folder is None:
             return
         self._read = state
-        with self._pace.going():
+        with self._pace.going(share=_SHARE):
             dt = self._open(run.raw_uid, folder.parent / schema.EXPERIMENT_FILE)
             found: dict[str, Any] = {}
             for key, wanted, read in (

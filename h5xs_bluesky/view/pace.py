@@ -14,20 +14,12 @@ class Pace:
     ----------
     period_s
         From one beginning to the next at least.
-    share
-        It rests at least this many times as long as it took.
     clock
         Gives the time in s.
     """
 
-    def __init__(
-        self,
-        *,
-        period_s: float,
-        share: float = SHARE,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._period_s, self._share, self._clock = period_s, share, clock
+    def __init__(self, *, period_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._period_s, self._clock = period_s, clock
         self._next = -float("inf")
 
     @property
@@ -36,11 +28,11 @@ class Pace:
         return self._clock() >= self._next
 
     @contextmanager
-    def going(self) -> Iterator[None]:
-        """Measure how long the block takes."""
+    def going(self, *, share: float = SHARE) -> Iterator[None]:
+        """Measure how long the block takes; afterwards it rests `share` times as long."""
         began = self._clock()
         try:
             yield
         finally:
             took = self._clock() - began
-            self._next = max(began + self._period_s, began + took * (1 + self._share))
+            self._next = max(began + self._period_s, began + took * (1 + share))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 
 from h5xs_bluesky.view.board import Board
-from h5xs_bluesky.view.pace import Pace
+from h5xs_bluesky.view.pace import SHARE, Pace
 from h5xs_bluesky.view.repeater import Complaints
 from h5xs_bluesky.view.windows import WindowKind, draw_message
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PERIOD_S = 0.2  # between updates
+_AT_REST = 0.5  # what is left to others, if the run has ended, of the time a drawing took
 _WAITING = "waiting for the first frame"
 
 # Those that may have to be drawn while a plan runs.
@@ -43,6 +44,7 @@ class _Window:
         self.kind = kind
         self.version: tuple[int, ...] = ()
         self.drawings = 0
+        self.turn = 0  # when it was drawn, in turns of all windows
         self.closed = False
         self.held = False  # by a mouse button
         # Not pyplot's: what the user plots never lands in it, and plt.close("all") leaves it.
@@ -118,6 +120,7 @@ class WindowScreen:
         from matplotlib import pyplot as plt
 
         self._board, self._rings = board, rings
+        self._turn = 0
         self._pace = Pace(period_s=PERIOD_S)
         self._complaints = Complaints()
         plt.install_repl_displayhook()  # IPython's prompt runs the windows' event loop
@@ -156,8 +159,10 @@ class WindowScreen:
                 and window.kind.version(versions) not in ((), window.version)
             }
             if late:
-                name = min(late, key=lambda each: late[each].drawings)
-                with self._pace.going():
+                name = min(late, key=lambda each: late[each].turn)
+                self._turn += 1
+                late[name].turn = self._turn
+                with self._pace.going(share=_AT_REST if versions["ended"] else SHARE):
                     self._draw(name, late[name], versions)
         return True
 
