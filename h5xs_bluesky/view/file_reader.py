@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.errors import H5xsError
 from h5xs_bluesky.view.board import Board
 from h5xs_bluesky.view.pace import Pace
 from h5xs_bluesky.view.repeater import Complaints, Repeater
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 PERIOD_S = 1.0
 _SHARE = 10.0  # rests ten times as long as reading took
 _LOOK_S = 0.1
+_MOST_TRIES = 3  # of what cannot be read, until there is news
 
 
 class FileReader:
@@ -37,13 +37,21 @@ class FileReader:
     def __init__(self, board: Board, live: "LiveReduction", kinds: Sequence[WindowKind]) -> None:
         topics = {topic for kind in kinds for topic in kind.topics}
         self._board, self._live = board, live
-        self._patterns, self._selection = PATTERNS in topics, SELECTION in topics
+        self._readings = {
+            name: read
+            for name, topic, read in (
+                ("patterns", PATTERNS, _patterns),
+                ("selection", SELECTION, _selection),
+            )
+            if topic in topics
+        }
         self._pace = Pace(period_s=PERIOD_S)
         self._complaints = Complaints()
         self._opened: tuple[str, h5xs] | None = None
         self._read: tuple[int, ...] = ()
+        self._tries = 0
         self._repeater: Repeater | None = None
-        if self._patterns or self._selection:
+        if self._readings:
             self._repeater = Repeater(self.look, "Reading the run's files", period_s=_LOOK_S)
 
     def close(self) -> None:
@@ -63,20 +71,22 @@ class FileReader:
         folder = None if run is None else self._folder_of(run.raw_uid)
         if run is None or folder is None:
             return
-        self._read = state
         with self._pace.going(share=_SHARE):
-            dt = self._open(run.raw_uid, folder.parent / schema.EXPERIMENT_FILE)
-            found: dict[str, Any] = {}
-            for key, wanted, read in (
-                ("patterns", self._patterns, _patterns),
-                ("selection", self._selection, _selection),
-            ):
-                if wanted:
-                    try:
-                        found[key] = read(dt, run)
-                    except (H5xsError, OSError, KeyError, IndexError) as error:
-                        self._complaints.tell(f"Reading the {key} of {run.sample}", error)
+            found = self._found(run, folder.parent / schema.EXPERIMENT_FILE)
             self._board.put(run.raw_uid, **found)
+        self._tries = 0 if len(found) == len(self._readings) else self._tries + 1
+        if self._tries % _MOST_TRIES == 0:
+            self._read = state
+
+    def _found(self, run: ShownRun, path: Path) -> dict[str, Any]:
+        """Read what is wanted of a run; what cannot be read is told, and left out."""
+        found: dict[str, Any] = {}
+        for name, read in self._readings.items():
+            try:
+                found[name] = read(self._open(run.raw_uid, path), run)
+            except Exception as error:  # noqa: BLE001 - told, and nobody else's business
+                self._complaints.tell(f"Reading the {name} of {run.sample}", error)
+        return found
 
     def _folder_of(self, raw_uid: str) -> Path | None:
         for run in self._live.status()["runs"]:

@@ -103,7 +103,8 @@ def draw_selection(figure: "Figure", run: ShownRun, rings: Any = None) -> None:
     ax = figure.subplots()
     plot_selection(ax, run.selection)
     kept, frames = int(run.selection.kept.sum()), run.selection.kept.size
-    state = "kept" if run.ended else "would be kept"
+    final = run.kept is not None and np.array_equal(run.kept, run.selection.kept)
+    state = "kept" if final else "would be kept"
     ax.set_title(f"{run.name}: {kept} of {frames} frames {state}", fontsize=_TITLE_SIZE)
 
 
