@@ -7,7 +7,7 @@ from typing import Any
 
 from h5xs_bluesky.io.replace import replace_whole
 from h5xs_bluesky.view.board import Board
-from h5xs_bluesky.view.pace import Pace
+from h5xs_bluesky.view.pace import SHARE, Pace
 from h5xs_bluesky.view.repeater import Complaints, Repeater
 from h5xs_bluesky.view.windows import WindowKind
 
@@ -38,6 +38,7 @@ class PictureScreen:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._board, self._kinds, self._rings, self._folder = board, kinds, rings, folder
+        self._pace = Pace(period_s=0.0)  # of all together
         self._paces = {name: Pace(period_s=PERIOD_S) for name in kinds}
         self._versions: dict[str, tuple[int, ...]] = dict.fromkeys(kinds, ())
         self._complaints = Complaints()
@@ -53,16 +54,16 @@ class PictureScreen:
         self._write(at_once=False)
 
     def _write(self, *, at_once: bool) -> None:
+        """Write the pictures that are out of date, one after the other, as far as it is time."""
         for name, kind in self._kinds.items():
             versions = self._board.versions()
             version = kind.version(versions)
             if version in ((), self._versions[name]):
                 continue
-            ended = bool(versions["ended"])
-            pace = self._paces[name]
-            if at_once or ended or pace.ready:
+            ended = at_once or bool(versions["ended"])
+            if ended or (self._pace.ready and self._paces[name].ready):
                 self._versions[name] = version
-                with pace.going():
+                with self._pace.going(share=0.0 if ended else SHARE), self._paces[name].going():
                     self._draw(name, kind)
 
     def _draw(self, name: str, kind: WindowKind) -> None:

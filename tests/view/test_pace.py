@@ -1,8 +1,10 @@
 """What is costly leaves most of the time to others."""
 
+import sys
+
 import pytest
 
-from h5xs_bluesky.view.pace import Pace
+from h5xs_bluesky.view.pace import Pace, giving_way
 
 
 class Clock:
@@ -48,3 +50,14 @@ def test_what_fails_rests_as_long() -> None:
         fail()
     clock.now += 3.9
     assert not pace.ready
+
+
+def test_turns_of_threads_are_short_until_the_last_block_has_ended() -> None:
+    usual = sys.getswitchinterval()
+    first, second = giving_way(), giving_way()
+    with first:
+        assert sys.getswitchinterval() == pytest.approx(0.0005)
+        second.__enter__()
+    assert sys.getswitchinterval() == pytest.approx(0.0005)
+    second.__exit__(None, None, None)
+    assert sys.getswitchinterval() == pytest.approx(usual)
