@@ -1,17 +1,21 @@
 """Runs the examples of the documentation: each page's blocks, in order, in an empty folder."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from doctest import ELLIPSIS, NORMALIZE_WHITESPACE
+from doctest import ELLIPSIS, NORMALIZE_WHITESPACE, OutputChecker
 from pathlib import Path
 
 import pytest
 from sybil import Example, Sybil
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser, SkipParser
+from traitlets.config import Config
 
 _ROOT = Path(__file__).parent
+_PROMPT = re.compile(r"^In \[\d+\]: ", re.MULTILINE)
+_ANSWER = re.compile(r"^Out\[\d+\]:\s*")
 _DATA = Path(os.environ.get("H5XS_DATA", _ROOT.parent / "shared" / "data")).resolve()
 
 
@@ -48,11 +52,31 @@ def _write(example: Example) -> None:
         Path(first.removeprefix("# ")).write_text(str(example.parsed), encoding="utf-8")
 
 
+def _type(example: Example) -> str | None:
+    """Type the lines ``In [1]: ...`` of a block into IPython, and compare what it gives."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    config = Config()
+    config.HistoryManager.enabled = False
+    shell = InteractiveShell(user_ns=example.namespace, config=config)
+    shell.run_line_magic("load_ext", "h5xs_bluesky")
+    typed = _PROMPT.split(str(example.parsed))[1:]
+    for line, expected in (each.partition("\n")[::2] for each in typed):
+        result = shell.run_cell(line)
+        result.raise_error()
+        found = "" if result.result is None else repr(result.result)
+        wanted = _ANSWER.sub("", expected).strip()
+        if not OutputChecker().check_output(wanted, found.strip(), ELLIPSIS | NORMALIZE_WHITESPACE):
+            return f"{line}\nexpected\n{wanted}\nfound\n{found}"
+    return None
+
+
 pytest_collect_file = Sybil(
     parsers=[
         PythonCodeBlockParser(doctest_optionflags=ELLIPSIS | NORMALIZE_WHITESPACE),
         CodeBlockParser("sh", _run),
         CodeBlockParser("toml", _write),
+        CodeBlockParser("ipython", _type),
         SkipParser(),
     ],
     patterns=["README.md", "docs/*/*.md"],

@@ -63,6 +63,7 @@ class LiveReduction:
 
     Attributes
     ----------
+    beamline : Beamline
     folder : Path or None
         As given.
 
@@ -93,6 +94,7 @@ class LiveReduction:
                 "LiveReduction(..., pause=RE.request_pause)"
             )
         workers = workers or max(2, len(os.sched_getaffinity(0)))
+        self.beamline = beamline
         self.folder = None if folder is None else Path(folder)
         self._max_block_s = output.max_block_s
         self._pause = pause if output.when_full == "pause" else None

@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
     from h5xs_bluesky.api.data1d import Data1d
     from h5xs_bluesky.api.data2d import Data2d
     from h5xs_bluesky.api.h5exp import h5exp
@@ -38,6 +40,13 @@ def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)
+
+
+def load_ipython_extension(shell: "InteractiveShell") -> None:
+    """Add the magic ``%h5xs``: called by ``%load_ext h5xs_bluesky``."""
+    from h5xs_bluesky.magics.extension import load
+
+    load(shell)
 
 
 def __dir__() -> list[str]:

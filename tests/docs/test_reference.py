@@ -17,6 +17,7 @@ import h5xs_bluesky
 from h5xs_bluesky import schema
 from h5xs_bluesky.cli import app
 from h5xs_bluesky.config.detectors import PY4XS_ANGLES, PY4XS_NUMBERS
+from h5xs_bluesky.magics.arguments import PLOTS, help_text, make_parser
 from h5xs_bluesky.reduction.detector import Detector
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +64,21 @@ def test_command_line_has_every_command_and_option() -> None:
         for parameter in command.params:
             for option in parameter.opts if parameter.param_type_name == "option" else ():
                 assert option == "--help" or f"`{option}" in section, f"h5xs {name} {option}"
+
+
+def test_magic_has_every_subcommand_and_option() -> None:
+    text = (REFERENCE / "magic.md").read_text(encoding="utf-8")
+    commands = {
+        line.split()[1]: re.findall(r"\[(-\w)", line)
+        for line in help_text(make_parser()).splitlines()
+        if line.startswith("%h5xs")
+    }
+    assert len(commands) > 6
+    rows = dict(re.findall(r"^\| `%h5xs (\w+)(.*)$", text, re.MULTILINE))
+    assert set(rows) == set(commands)
+    for name, options in commands.items():
+        assert all(f"`{option}`" in rows[name] for option in options), name
+    assert all(f"`{name}`" in rows["plot"] for name in PLOTS)
 
 
 def public_names() -> Iterator[str]:

@@ -10,6 +10,7 @@ from h5xs_bluesky.api.frame_choice import chosen_frames
 from h5xs_bluesky.api.plots.axes import plain_ticks, prepare_axes
 from h5xs_bluesky.api.raw import frame_number
 from h5xs_bluesky.errors import ReductionError
+from h5xs_bluesky.reduction.similarity import Selection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,6 +58,43 @@ class CurveMethods(Experiment):
         if isinstance(curves, Data1d):
             return curves
         return curves[frame_number(number, len(curves), sample=f"{name} {group}")]
+
+    def get_selection(self, sn: str | None = None) -> Selection | None:
+        """Give which frames of a sample are averaged, and why others are not.
+
+        Returns
+        -------
+        Selection or None
+            None where no selection was made, or only its outcome is known (``attrs``).
+        """
+        name = self._source.resolve(sn)
+        with self._source.reading():
+            reduced = self._memory.load(name)
+        return None if reduced is None else reduced.selection
+
+    def plot_selection(self, sn: str | None = None, ax: "Axes | None" = None) -> "Axes":
+        """Plot the p-value of each frame's comparison, and why frames are not averaged.
+
+        Raises
+        ------
+        ReductionError
+            If no selection was made.
+        """
+        from h5xs_bluesky.api.plots.series import plot_selection
+
+        name = self._source.resolve(sn)
+        selection = self.get_selection(name)
+        if selection is None:
+            raise ReductionError(
+                f"{name}: expected a selection of frames, found none: call average_d1s() first"
+            )
+        if ax is None:
+            from matplotlib import pyplot as plt
+
+            _, ax = plt.subplots(layout="constrained")
+        plot_selection(ax, selection)
+        ax.set_title(name)
+        return ax
 
     def plot_d1s(
         self,

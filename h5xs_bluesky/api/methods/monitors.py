@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from h5xs_bluesky.config import Monitors
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.monitors import MonitorReadings
 from h5xs_bluesky.reduction.water import EXTERNAL, WATER, WaterPeak
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +121,26 @@ class MonitorMethods(Experiment):
 
                     plot_monitors(name, result[name], found)
         return result[names[0]] if isinstance(sn, str) else result
+
+    def plot_mon(self, sn: str, ax: "Axes | None" = None) -> "Axes":
+        """Plot what the monitors of a sample read during each frame, and all the time.
+
+        Parameters
+        ----------
+        ax
+            Where; a new figure if there is none.
+
+        Raises
+        ------
+        ReductionError
+            If no monitors are configured, or the sample has no frames.
+        """
+        from h5xs_bluesky.api.plots.monitors import plot_monitors
+
+        with self._source.reading():
+            name = self._source.resolve(sn)
+            raw, found, monitors = self._integrated(name, {}, exposure_s=None)
+            return plot_monitors(name, readings_of(raw, found, monitors), found, ax)
 
     def set_trans(
         self,

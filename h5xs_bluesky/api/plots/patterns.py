@@ -39,6 +39,7 @@ def show_pattern(
     cmap: Any = None,
     rings: Sequence[float] = (),
     ring_style: str = RING_STYLE,
+    ring_labels: bool = False,
     colorbar: bool = True,
 ) -> "Axes":
     """Show the counts of a frame.
@@ -67,6 +68,8 @@ def show_pattern(
         Draw lines of these q, in Å⁻¹, and the beam's centre.
     ring_style
         Colour and line style of them, as matplotlib's short form.
+    ring_labels
+        Whether to write q upon them.
     colorbar
         Whether to draw one.
 
@@ -102,7 +105,7 @@ def show_pattern(
         label = "mean counts per pixel and frame" if several else "counts per pixel"
         add_colour_bar(ax, shown, label, values=counts[~excluded])
     q, phi = pattern.coordinates("qphi")
-    draw_rings(ax, q, rings, style=ring_style)
+    draw_rings(ax, q, rings, style=ring_style, labels=ring_labels)
     ax.format_coord = _Cursor(pattern, q, phi)  # type: ignore[method-assign]
     return ax
 
@@ -132,7 +135,12 @@ def calibrant_rings(name: str, *, largest_q: float) -> list[float]:
 
 
 def draw_rings(
-    ax: "Axes", q: NDArray[np.float64], rings: Sequence[float], *, style: str = RING_STYLE
+    ax: "Axes",
+    q: NDArray[np.float64],
+    rings: Sequence[float],
+    *,
+    style: str = RING_STYLE,
+    labels: bool = False,
 ) -> None:
     """Draw lines of constant q over a picture of these pixels, and where the beam hits it."""
     inside = sorted({ring for ring in rings if q.min() < ring < q.max()})[:_MOST_RINGS]
@@ -141,7 +149,11 @@ def draw_rings(
     colour, line = _style(style)
     rows, columns = (_spread(size) for size in q.shape)
     coarse = q[np.ix_(rows, columns)]
-    ax.contour(columns, rows, coarse, levels=inside, colors=colour, linewidths=0.9, linestyles=line)
+    drawn = ax.contour(
+        columns, rows, coarse, levels=inside, colors=colour, linewidths=0.9, linestyles=line
+    )
+    if labels:
+        ax.clabel(drawn, fmt="%.3g", fontsize="x-small")
     row, column = np.unravel_index(np.argmin(q), q.shape)
     if 0 < row < q.shape[0] - 1 and 0 < column < q.shape[1] - 1:
         ax.plot([column], [row], "+", color=colour, ms=8)

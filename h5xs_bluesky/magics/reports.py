@@ -1,0 +1,162 @@
+"""What ``%h5xs`` gives back: values, whose text is what the user sees."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from h5xs_bluesky.api.info import SampleInfo
+
+if TYPE_CHECKING:
+    from h5xs_bluesky.api.calibration import DetectorCalibration
+    from h5xs_bluesky.api.data1d import Data1d
+    from h5xs_bluesky.reduction.guinier import Guinier
+
+_COUNTERS = ("received", "acknowledged", "reduced", "failed", "lost", "missing")
+_MOST_LISTED = 8  # samples
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Status:
+    """What runs, and how far it is.
+
+    Parameters
+    ----------
+    experiment
+        Its file, or where it will be.
+    running
+        Names of the samples that are being measured.
+    counters
+        As of `LiveReduction.status`; empty without one.
+    samples
+        All of the experiment's, oldest first.
+    """
+
+    experiment: Path
+    running: tuple[str, ...] = ()
+    counters: Mapping[str, Any] = field(default_factory=dict)
+    samples: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Tell it in a few lines."""
+        if not self.counters:
+            what = "no live reduction"
+        elif self.running:
+            what = "measuring " + ", ".join(self.running)
+        else:
+            what = "nothing is being measured"
+        lines = [f"{what}; {self.experiment}"]
+        if self.counters:
+            counts = ", ".join(
+                f"{self.counters[name]} {name}"
+                for name in _COUNTERS
+                if self.counters[name] or name in _COUNTERS[:3]
+            )
+            lines.append(f"frames: {counts}; {self.counters['queue']} on their way")
+            if self.counters["last_error"]:
+                lines.append(f"last error: {self.counters['last_error']}")
+        shown = ", ".join(self.samples[-_MOST_LISTED:])
+        more = "…, " if len(self.samples) > _MOST_LISTED else ""
+        lines.append(f"samples: {len(self.samples)}{f' ({more}{shown})' if shown else ''}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Measured:
+    """One sample, as far as it is measured and reduced.
+
+    Parameters
+    ----------
+    info
+        Frames, state of the run, curves.
+    rejected
+        How many frames are not averaged, by reason.
+    transmission, transmission_sigma
+        Mean over the frames kept, and its standard uncertainty; NaN where it is not known.
+    curve
+        The subtracted curve, else the average; None where there is neither.
+    guinier
+        Its Guinier fit, if asked for.
+    """
+
+    info: SampleInfo
+    rejected: Mapping[str, int] = field(default_factory=dict)
+    transmission: float = np.nan
+    transmission_sigma: float = np.nan
+    curve: "Data1d | None" = None
+    guinier: "Guinier | None" = None
+
+    @property
+    def sample(self) -> str:
+        """The sample's group in the experiment."""
+        return self.info.sample
+
+    @property
+    def frames(self) -> int:
+        """How many frames of each detector were measured; of several counts the largest."""
+        return max(self.info.frames.values(), default=0)
+
+    @property
+    def kept(self) -> int:
+        """How many frames are averaged."""
+        return self.info.averaged
+
+    def __repr__(self) -> str:
+        """Tell it in a few lines."""
+        info = self.info
+        state = {"success": "ended", "no end": "goes on"}.get(info.state, f"ended: {info.state}")
+        named = f" ({info.name})" if info.name not in ("", info.sample) else ""
+        lines = [f"{info.sample}{named}: {self.frames} frames, {info.reduced} reduced, {state}"]
+        if info.averaged:
+            why = ", ".join(f"{number} {reason}" for reason, number in self.rejected.items())
+            lines.append(f"kept: {info.averaged}{f'; rejected: {why}' if why else ''}")
+        if np.isfinite(self.transmission):
+            lines.append(f"transmission: {self.transmission:.4f} ± {self.transmission_sigma:.1g}")
+        if info.buffer:
+            lines.append(f"buffer: {info.buffer}, subtracted")
+        if self.guinier is not None:
+            lines.append(str(self.guinier))
+        if info.problem:
+            lines.append(f"problem: {info.problem}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Calibrated:
+    """Detectors that were calibrated.
+
+    Parameters
+    ----------
+    detectors
+        By extension.
+    """
+
+    detectors: Mapping[str, "DetectorCalibration"]
+
+    def __repr__(self) -> str:
+        """Tell each detector's in a line."""
+        lines = []
+        for extension, one in self.detectors.items():
+            row, column = one.result.beam_center_px
+            sigma = max(one.result.beam_center_sigma_px)
+            lines.append(
+                f"{extension}: {one.result.geometry.distance_m:.5f} ± "
+                f"{one.result.sigma['distance_m']:.5f} m, beam at row {row:.2f}, column "
+                f"{column:.2f} ± {sigma:.2f}, {len(one.result.rings)} rings within "
+                f"{one.result.rms_px:.2f} pixels"
+            )
+        pictures = [str(one.files.picture) for one in self.detectors.values() if one.files]
+        end = "saved for the next run; look at " + ", ".join(pictures)
+        return "\n".join([*lines, end if pictures else "nothing was changed: a dry run"])
+
+
+class Text(str):
+    """A text that IPython shows as it is."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Give the text itself."""
+        return str(self)

@@ -1,0 +1,97 @@
+"""What the windows show, gathered from processed documents; any thread may look at it."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from h5xs_bluesky import schema
+from h5xs_bluesky.api.data2d import Data2d
+from h5xs_bluesky.callbacks.documents import Document
+from h5xs_bluesky.callbacks.processed_documents import RAW_RUN
+from h5xs_bluesky.reduction.similarity import Selection
+from h5xs_bluesky.view.shown_run import PATTERNS, RESULTS, SELECTION, ShownRun
+
+_REDUCED = "reduced"
+
+
+class Board:
+    """The newest run that has frames; a callback for the documents of processed runs.
+
+    It holds one run's curves, at most a thousand of them: nothing waits in it, and the latest
+    wins. The run before stays until the first frame of the next.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._number = 0
+        self._runs: dict[str, tuple[int, ShownRun]] = {}  # those that go on, by their order
+        self._streams: dict[str, tuple[str, str]] = {}  # run and stream of each descriptor
+        self._shown: tuple[int, ShownRun] | None = None
+
+    def __call__(self, name: str, doc: Document) -> None:
+        """Take a document; the time it takes does not depend on how many came before."""
+        with self._lock:
+            if name == "start":
+                self._begin(doc)
+            elif name == "descriptor" and doc["run_start"] in self._runs:
+                self._streams[doc["uid"]] = (doc["run_start"], doc["name"])
+            elif name == "event" and doc["descriptor"] in self._streams:
+                self._take(*self._streams[doc["descriptor"]], doc["data"])
+            elif name == "stop":
+                self._end(doc)
+
+    def shown(self) -> ShownRun | None:
+        """Give a copy of the run that is to be shown; None before the first frame."""
+        with self._lock:
+            return None if self._shown is None else self._shown[1].copy()
+
+    def versions(self) -> dict[str, int]:
+        """Tell what changed how often, in which run, and whether it has ended."""
+        with self._lock:
+            if self._shown is None:
+                return {}
+            number, run = self._shown
+            return {"run": number, "ended": int(bool(run.ended)), **run.versions}
+
+    def put(
+        self,
+        raw_uid: str,
+        *,
+        patterns: Mapping[str, Data2d] | None = None,
+        selection: Selection | None = None,
+    ) -> None:
+        """Add what was read from a run's files; nothing happens if another is shown by now."""
+        with self._lock:
+            if self._shown is None or self._shown[1].raw_uid != raw_uid:
+                return
+            run = self._shown[1]
+            if patterns is not None:
+                run.patterns = dict(patterns)
+                run.changed(PATTERNS)
+            if selection is not None:
+                run.selection = selection
+                run.changed(SELECTION)
+
+    def _begin(self, start: Document) -> None:
+        if start.get("analysis_stage") != _REDUCED:  # a buffer that came later: no frames
+            return
+        self._number += 1
+        run = ShownRun(
+            raw_uid=str(start[RAW_RUN]),
+            sample=str(start["h5xs_sample"]),
+            name=str(start[schema.SAMPLE_NAME]),
+        )
+        self._runs[start["uid"]] = (self._number, run)
+
+    def _take(self, uid: str, stream: str, data: Mapping[str, Any]) -> None:
+        number, run = self._runs[uid]
+        run.take(stream, data)
+        if self._shown is None or number > self._shown[0]:
+            self._shown = (number, run)
+
+    def _end(self, stop: Document) -> None:
+        found = self._runs.pop(stop["run_start"], None)
+        self._streams = {d: each for d, each in self._streams.items() if each[0] in self._runs}
+        if found is not None:
+            found[1].ended = str(stop["exit_status"])
+            found[1].changed(RESULTS)

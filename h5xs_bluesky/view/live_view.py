@@ -1,0 +1,101 @@
+"""`LiveView`: windows that follow a live reduction."""
+
+import atexit
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from h5xs_bluesky.callbacks.live_reduction import LiveReduction
+from h5xs_bluesky.errors import ConfigurationError
+from h5xs_bluesky.view.board import Board
+from h5xs_bluesky.view.file_reader import FileReader
+from h5xs_bluesky.view.picture_screen import PictureScreen
+from h5xs_bluesky.view.window_screen import WindowScreen, can_show_windows
+from h5xs_bluesky.view.windows import WINDOWS, chosen_windows
+
+logger = logging.getLogger(__name__)
+
+_LAST_RUN_S = 5.0
+
+
+class LiveView:
+    """Shows what is measured while the scan runs, in windows or as pictures in a folder.
+
+    Windows are drawn in the main thread, by the event loop that runs at the prompt, and during a
+    scan where the RunEngine has `WhileScanning`. They open once, here, and are never raised. With
+    a backend that has no windows, as Agg or a notebook's inline one, there are only the pictures.
+    Whatever fails is logged once per kind; scan and reduction notice nothing of it.
+
+    Parameters
+    ----------
+    live
+        The live reduction that is followed, from its next run on.
+    windows
+        Which: ``"curves"``, ``"waterfall"``, ``"transmission"``, ``"selection"``, ``"pattern"``.
+    folder
+        Gets a picture of each, ``<window>.png``, replaced at most every 5 s and at a run's end.
+    rings
+        Of the pattern: a calibrant's name, a list of q in Å⁻¹, or () for none; by default those of
+        the calibrant that the sample is called after, else q at round values.
+
+    Raises
+    ------
+    ReductionError
+        If a window is not known.
+    ConfigurationError
+        If the backend has no windows and no folder is given.
+
+    Examples
+    --------
+    >>> view = LiveView(live)  # doctest: +SKIP
+    >>> RE(plan())  # doctest: +SKIP
+    >>> view.close()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        live: LiveReduction,
+        *,
+        windows: Sequence[str] = tuple(WINDOWS),
+        folder: str | Path | None = None,
+        rings: Any = None,
+    ) -> None:
+        kinds = chosen_windows(windows)
+        if folder is None and not can_show_windows():
+            raise ConfigurationError(
+                "expected a backend of matplotlib's that has windows, or a folder for pictures, "
+                "found neither: choose one with %matplotlib, or give LiveView(..., folder=...)"
+            )
+        self._live = live
+        self._board = Board()
+        self._screens: list[WindowScreen | PictureScreen] = []
+        if can_show_windows():
+            self._screens.append(WindowScreen(self._board, kinds, rings=rings))
+        if folder is not None:
+            self._screens.append(
+                PictureScreen(self._board, kinds, rings=rings, folder=Path(folder))
+            )
+        self._reader = FileReader(self._board, live, list(kinds.values()))
+        self._token: int | None = live.subscribe(self._board)
+        atexit.register(self.close)
+
+    @property
+    def drawings(self) -> dict[str, int]:
+        """How often each window or picture was drawn."""
+        return {
+            name: sum(screen.drawings[name] for screen in self._screens)
+            for name in self._screens[0].drawings
+        }
+
+    def close(self) -> None:
+        """Follow the live reduction no more; pictures are finished, windows stay as they are."""
+        if self._token is None:
+            return
+        token, self._token = self._token, None
+        atexit.unregister(self.close)
+        self._live.wait(_LAST_RUN_S)
+        self._live.unsubscribe(token)
+        self._reader.close()
+        for screen in self._screens:
+            screen.close()

@@ -1,0 +1,82 @@
+"""Pictures in a folder, for where there is no screen: drawn in a thread of their own."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from h5xs_bluesky.io.replace import replace_whole
+from h5xs_bluesky.view.board import Board
+from h5xs_bluesky.view.pace import SHARE, Pace
+from h5xs_bluesky.view.repeater import Complaints, Repeater
+from h5xs_bluesky.view.windows import WindowKind
+
+logger = logging.getLogger(__name__)
+
+PERIOD_S = 5.0  # between two versions of a picture while a run goes on
+_LOOK_S = 0.2
+_DPI = 100
+
+
+class PictureScreen:
+    """Writes ``<folder>/<window>.png``, each replaced whole, at a run's end and every few seconds.
+
+    Parameters
+    ----------
+    board
+        What is shown.
+    kinds
+        The windows, by name.
+    rings
+        For patterns.
+    folder
+        Is made, if it is not there.
+    """
+
+    def __init__(
+        self, board: Board, kinds: Mapping[str, WindowKind], *, rings: Any, folder: Path
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._board, self._kinds, self._rings, self._folder = board, kinds, rings, folder
+        self._pace = Pace(period_s=0.0)  # of all together
+        self._paces = {name: Pace(period_s=PERIOD_S) for name in kinds}
+        self._versions: dict[str, tuple[int, ...]] = dict.fromkeys(kinds, ())
+        self._complaints = Complaints()
+        self.drawings = dict.fromkeys(kinds, 0)
+        self._repeater = Repeater(self._look, "The pictures", period_s=_LOOK_S)
+
+    def close(self) -> None:
+        """Write what is not written yet, and end the thread."""
+        self._repeater.close()
+        self._write(at_once=True)
+
+    def _look(self) -> None:
+        self._write(at_once=False)
+
+    def _write(self, *, at_once: bool) -> None:
+        """Write the pictures that are out of date, one after the other, as far as it is time."""
+        for name, kind in self._kinds.items():
+            versions = self._board.versions()
+            version = kind.version(versions)
+            if version in ((), self._versions[name]):
+                continue
+            ended = at_once or bool(versions["ended"])
+            if ended or (self._pace.ready and self._paces[name].ready):
+                self._versions[name] = version
+                with self._pace.going(share=0.0 if ended else SHARE), self._paces[name].going():
+                    self._draw(name, kind)
+
+    def _draw(self, name: str, kind: WindowKind) -> None:
+        from matplotlib.figure import Figure
+
+        run = self._board.shown()
+        if run is None:
+            return
+        try:
+            figure = Figure(figsize=kind.size_inch, layout="constrained")
+            kind.draw(figure, run, self._rings)
+            with replace_whole(self._folder / f"{name}.png") as temporary:
+                figure.savefig(temporary, dpi=_DPI)
+            self.drawings[name] += 1
+        except Exception as error:  # noqa: BLE001 - told, and nobody else's business
+            self._complaints.tell(f"The picture {name!r}", error)

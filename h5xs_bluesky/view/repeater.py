@@ -1,0 +1,53 @@
+"""A thread that does something again and again; what fails is told once per kind."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+
+class Complaints:
+    """Logs errors: the first of each kind in full, the others as details."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str, str]] = set()
+
+    def tell(self, what: str, error: Exception) -> None:
+        """Log an error of something, as ``"the window 'curves'"``."""
+        kind = (what, type(error).__name__)
+        level = logging.DEBUG if kind in self._known else logging.ERROR
+        self._known.add(kind)
+        logger.log(level, "%s failed, and is left out: %s", what, error, exc_info=error)
+
+
+class Repeater:
+    """Calls a function every `period_s` in a thread of its own, until closed.
+
+    Parameters
+    ----------
+    function
+        What to do; what it raises is logged.
+    what
+        Names it in the log.
+    """
+
+    def __init__(self, function: Callable[[], object], what: str, *, period_s: float) -> None:
+        self._function, self._what, self._period_s = function, what, period_s
+        self._complaints = Complaints()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="h5xs-view", daemon=True)
+        self._thread.start()
+
+    def close(self, *, timeout_s: float = 10.0) -> None:
+        """End the thread, once it has done what it is at."""
+        self._closing.set()
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+
+    def _loop(self) -> None:
+        while not self._closing.wait(self._period_s):
+            try:
+                self._function()
+            except Exception as error:  # noqa: BLE001 - told, and nobody else's business
+                self._complaints.tell(self._what, error)

@@ -1,0 +1,229 @@
+"""``%h5xs`` in a real shell: short texts, values, and errors of one line."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from matplotlib.image import imread
+from pictures import is_drawn
+from small_beamline import run_documents, small_beamline, small_frames, write_experiment
+from traitlets.config import Config
+
+from h5xs_bluesky import h5xs
+from h5xs_bluesky.callbacks import LiveReduction
+
+Magic = Callable[[str], Any]
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InteractiveShell]:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    config = Config()
+    config.HistoryManager.enabled = False
+    shell = InteractiveShell.instance(config=config)
+    shell.run_line_magic("load_ext", "h5xs_bluesky")
+    yield shell
+    InteractiveShell.clear_instance()
+
+
+@pytest.fixture
+def magic(shell: InteractiveShell) -> Magic:
+    return lambda line: shell.run_line_magic("h5xs", line)
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Buffer and protein, one frame of which had another beam."""
+    buffer = run_documents(small_frames(4, seed=1), sample_name="buffer")
+    frames = small_frames(6, seed=2, mean=80.0)
+    odd = run_documents(frames, sample_name="protein", buffer="buffer")
+    odd[4][1]["data"]["em2"] = 1.0
+    return write_experiment(tmp_path_factory.mktemp("experiment"), buffer, odd)
+
+
+@pytest.fixture
+def live(shell: InteractiveShell, tmp_path: Path) -> Iterator[LiveReduction]:
+    live = LiveReduction(small_beamline(), tmp_path / "live")
+    shell.user_ns["live"] = live
+    yield live
+    live.close()
+
+
+def test_status_tells_what_runs_and_what_is_known(live: LiveReduction, magic: Magic) -> None:
+    assert repr(magic("status")).startswith("nothing is being measured; ")
+    *documents, stop = run_documents(small_frames(3))
+    for name, doc in documents:
+        live(name, doc)
+    live.wait(30)
+    status = magic("status")
+    assert status.running == ("water",)
+    assert (status.counters["reduced"], status.samples) == (6, ("water",))
+    assert repr(status).splitlines()[0].startswith("measuring water; ")
+    assert "6 received, 6 acknowledged, 6 reduced; 0 on their way" in repr(status)
+    live(*stop)
+    live.wait(30)
+    assert magic("status").running == ()
+
+
+def test_last_gives_frames_kept_and_transmission(magic: Magic, experiment: Path) -> None:
+    magic(f"use {experiment}")
+    last = magic("last")
+    dt = h5xs(experiment)
+    dt.load_d1s("protein")
+    assert (last.sample, last.frames) == ("protein", 6)
+    assert last.kept == dt.attrs["protein"]["selected"].sum() == 5
+    assert last.rejected == {"transmission": 1}
+    assert last.transmission == pytest.approx(0.8)
+    assert 0 < last.transmission_sigma < 0.001
+    assert np.array_equal(last.curve.data, dt.get_d1("protein", "subtracted").data, equal_nan=True)
+    assert "kept: 5; rejected: 1 transmission" in repr(last)
+    assert "buffer: buffer, subtracted" in repr(last)
+    assert magic("last buffer").frames == 4
+    assert magic("last buffer").info.buffer == ""
+
+
+def test_result_can_be_assigned(shell: InteractiveShell, experiment: Path) -> None:
+    shell.run_cell(f"%h5xs use {experiment}\nr = %h5xs last buffer").raise_error()
+    assert shell.user_ns["r"].kept == 4
+
+
+def test_guinier_fit_is_that_of_the_curve(magic: Magic, experiment: Path) -> None:
+    magic(f"use {experiment.parent}")
+    last = magic("last protein --guinier")
+    assert last.guinier == h5xs(experiment).get_d1("protein", "subtracted").guinier()
+    assert repr(last).splitlines()[-1].startswith("Rg = ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("", "the newest sample's frames"),
+        ("protein subtracted", "a sample, and what of it"),
+        ("selection", "what, of the newest sample"),
+        ("buffer monitors", "readings"),
+        ("buffer pattern", "both detectors"),
+    ],
+)
+def test_plot_is_saved(
+    arguments: str, reason: str, magic: Magic, experiment: Path, tmp_path: Path
+) -> None:
+    magic(f"use {experiment}")
+    path = magic(f"plot {arguments} --save {tmp_path / 'plot.png'}")
+    assert path == tmp_path / "plot.png"
+    assert is_drawn(imread(path)), reason
+
+
+def test_plot_gives_axes(magic: Magic, experiment: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    magic(f"use {experiment}")
+    axes = magic("plot protein")
+    assert axes.get_title() == "protein"
+    assert axes.figure.number in plt.get_fignums()
+    plt.close(axes.figure)
+
+
+def test_reduce_makes_the_same_again(magic: Magic, tmp_path: Path) -> None:
+    path = write_experiment(tmp_path, run_documents(small_frames(4)))
+    before = h5xs(path).get_d1("water", "averaged").data
+    magic(f"use {path}")
+    assert magic("reduce").kept == 4
+    assert np.array_equal(h5xs(path).get_d1("water", "averaged").data, before, equal_nan=True)
+
+
+def test_calibration_without_rings_is_told_in_one_line(magic: Magic, experiment: Path) -> None:
+    magic(f"use {experiment}")
+    with pytest.raises(UsageError, match="rings of AgBh, found 0") as told:
+        magic("calibrate protein --dry-run")
+    assert "\n" not in str(told.value)
+
+
+def test_what_is_measured_is_not_reduced_meanwhile(live: LiveReduction, magic: Magic) -> None:
+    for name, doc in run_documents(small_frames(2))[:-1]:
+        live(name, doc)
+    live.wait(30)
+    with pytest.raises(UsageError, match="water is being measured"):
+        magic("reduce")
+
+
+def test_live_reduction_is_found_by_name_or_because_it_is_the_only_one(
+    shell: InteractiveShell, live: LiveReduction, magic: Magic, tmp_path: Path
+) -> None:
+    shell.user_ns["other"] = LiveReduction(small_beamline(), tmp_path / "other")
+    assert magic("status").experiment == tmp_path / "live" / "experiment.h5"
+    del shell.user_ns["live"]
+    assert magic("status").experiment == tmp_path / "other" / "experiment.h5"
+    shell.user_ns["another"] = live
+    with pytest.raises(UsageError, match="found another, other: call one 'live'"):
+        magic("status")
+    shell.user_ns["other"].close()
+
+
+def test_chosen_experiment_wins_until_it_is_given_up(
+    live: LiveReduction, magic: Magic, experiment: Path
+) -> None:
+    magic(f"use {experiment}")
+    assert magic("status").samples == ("buffer", "protein")
+    magic("use")
+    assert magic("status").experiment.parent == live.folder
+
+
+MISTAKES = [
+    ("last", "found neither: %h5xs use FILE", "nothing to work on"),
+    ("status", "found neither: %h5xs use FILE", "nothing to work on"),
+    ("use /nowhere/at.h5", "/nowhere/at.h5", "no such file"),
+    ("frobnicate", "invalid choice: 'frobnicate'", "no such subcommand"),
+    ("last one two", "unrecognized arguments: two", "too much"),
+    ("calibrate --energy high", "invalid float value", "no number"),
+]
+
+
+@pytest.mark.parametrize(("line", "said", "reason"), MISTAKES)
+def test_mistake_is_told_in_one_line_without_a_traceback(
+    line: str,
+    said: str,
+    reason: str,
+    shell: InteractiveShell,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert not shell.run_cell(f"%h5xs {line}").success
+    told = capsys.readouterr()
+    lines = (told.out + told.err).strip().splitlines()
+    assert len(lines) == 1, reason
+    assert lines[0].startswith("UsageError: ")
+    assert said in lines[0]
+
+
+def test_mistakes_in_an_experiment_name_what_exists(magic: Magic, experiment: Path) -> None:
+    magic(f"use {experiment}")
+    with pytest.raises(UsageError, match=r"samples \['buffer', 'protein'\], found 'nobody'"):
+        magic("last nobody")
+    with pytest.raises(UsageError, match="one of frames, subtracted"):
+        magic("plot protein nonsense")
+    with pytest.raises(UsageError, match="expected a curve 'subtracted'"):
+        magic("plot buffer subtracted")
+
+
+def test_nothing_measured_yet_is_told(live: LiveReduction, magic: Magic) -> None:
+    assert magic("status").samples == ()
+    with pytest.raises(UsageError, match="nothing was measured yet"):
+        magic("last")
+
+
+def test_help_lists_every_subcommand(magic: Magic) -> None:
+    for line in ("", "help"):
+        text = repr(magic(line))
+        for name in ("status", "last", "plot", "reduce", "calibrate", "use", "help"):
+            assert f"%h5xs {name}" in text
+
+
+@pytest.mark.filterwarnings("ignore:`Completer.complete` is pending:PendingDeprecationWarning")
+def test_words_are_completed(shell: InteractiveShell, magic: Magic, experiment: Path) -> None:
+    magic(f"use {experiment}")
+    assert shell.complete("sta", "%h5xs sta")[1] == ["status"]
+    assert shell.complete("pro", "%h5xs last pro")[1] == ["protein"]
+    assert set(shell.complete("", "%h5xs plot ")[1]) > {"buffer", "protein", "selection"}
