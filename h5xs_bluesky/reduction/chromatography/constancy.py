@@ -1,0 +1,68 @@
+"""The longest part of a series of numbers that neither scatters nor drifts."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def constant_and_level(
+    values: NDArray[np.float64],
+    sigmas: NDArray[np.float64],
+    *,
+    significance: float,
+    fewest: int,
+    most: int | None = None,
+    holding: int | None = None,
+) -> tuple[int, int] | None:
+    """Find the window with the most information in which numbers are constant.
+
+    In a window χ² about the weighted mean, and the slope of a weighted straight line, are no larger
+    than expected at the significance. The information is Σ 1/σ²; of equal windows the last.
+
+    Parameters
+    ----------
+    values, sigmas : ndarray, shape (n,)
+        The numbers and their σ.
+    significance
+        Of both tests, each.
+    fewest, most
+        Numbers in a window.
+    holding
+        The index of a number that has to be in it.
+
+    Returns
+    -------
+    tuple of int or None
+        The first, and the first behind it; None where there is no such window.
+
+    Examples
+    --------
+    >>> constant_and_level(np.array([9., 5, 1, 1, 1, 1, 4]), np.ones(7) / 10, significance=0.01,
+    ...                    fewest=3)
+    (2, 6)
+    """
+    from scipy.special import chdtrc, ndtr
+
+    n = len(values)
+    if n < fewest:
+        return None
+    x, y = np.arange(n, dtype=float), values - np.median(values)
+    weight = 1 / sigmas**2
+    sums = np.stack([weight, weight * x, weight * y, weight * x**2, weight * x * y, weight * y**2])
+    running = np.concatenate([np.zeros((6, 1)), np.cumsum(sums, axis=1)], axis=1)
+    first, behind = np.triu_indices(n + 1, k=fewest)
+    long = behind - first <= (n if most is None else most)
+    if holding is not None:
+        long &= (first <= holding) & (holding < behind)
+    first, behind = first[long], behind[long]
+    if not first.size:
+        return None
+    w, wx, wy, wxx, wxy, wyy = running[:, behind] - running[:, first]
+    chi2 = np.maximum(wyy - wy**2 / w, 0.0)
+    spread = wxx - wx**2 / w
+    z = (wxy - wx * wy / w) / np.sqrt(spread)
+    good = chdtrc(behind - first - 1, chi2) > significance
+    good &= 2 * ndtr(-np.abs(z)) > significance
+    if not good.any():
+        return None
+    best = np.flatnonzero(good & (w >= w[good].max() * (1 - 1e-9)))[-1]
+    return int(first[best]), int(behind[best])

@@ -1,0 +1,229 @@
+"""Which frames of a series are the buffer, and which the sample."""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from h5xs_bluesky.errors import ReductionError
+from h5xs_bluesky.reduction.chromatography.baseline import Baseline
+from h5xs_bluesky.reduction.chromatography.constancy import constant_and_level
+from h5xs_bluesky.reduction.chromatography.frames import ElutionFrames
+from h5xs_bluesky.reduction.chromatography.options import ChromatographyOptions
+from h5xs_bluesky.reduction.chromatography.peaks import ElutionPeak, stretch
+from h5xs_bluesky.reduction.similarity import SelectionOptions, select_frames
+
+_SCALE_UNCERTAINTY = 0.1  # by what shapes of frames of one species may be scaled
+
+
+def quiet_frames(baseline: Baseline, options: ChromatographyOptions) -> NDArray[np.bool_]:
+    """Tell in which frames nothing elutes, (n,).
+
+    Where the trace stands out of its level, frames before and after are left out, too: half as
+    many as from there to the top, and at least a moving average's length, since a peak begins
+    before it is seen.
+    """
+    quiet = np.isfinite(baseline.smooth)
+    elevated = baseline.elevated
+    number = 0
+    while (rest := np.flatnonzero(elevated[number:])).size:
+        first, last = stretch(elevated, number + int(rest[0]))
+        top = first + int(np.argmax(baseline.smooth[first : last + 1]))
+        before = max(options.smoothing, (top - first + 1) // 2)
+        after = max(options.smoothing, (last - top + 1) // 2)
+        quiet[max(0, first - before) : last + after + 1] = False
+        number = last + 1
+    return quiet & baseline.usable
+
+
+def buffer_window(
+    trace: NDArray[np.float64],
+    baseline: Baseline,
+    options: ChromatographyOptions,
+    *,
+    before: int | None = None,
+) -> NDArray[np.bool_] | None:
+    """Choose the frames of the buffer by the trace, (n,): quiet, constant and level.
+
+    Of the frames in a row in which nothing elutes, the most (up to `most_buffer`) that neither
+    scatter nor drift more than their σ, tested at the significance; of as many, the last ones.
+
+    Parameters
+    ----------
+    before
+        Where the main peak is: what lies before it is preferred to what comes after.
+
+    Returns
+    -------
+    ndarray of bool or None
+        None where there are too few.
+    """
+    quiet = quiet_frames(baseline, options)
+    sides = [slice(0, len(trace))]
+    if before is not None:
+        sides = [slice(0, before), slice(before, len(trace))]
+    for side in sides:
+        numbers = np.arange(len(trace))[side]
+        kept = _longest(trace, baseline.noise, quiet, numbers, options)
+        if kept is not None:
+            return kept
+    return None
+
+
+def _longest(
+    trace: NDArray[np.float64],
+    noise: NDArray[np.float64],
+    quiet: NDArray[np.bool_],
+    numbers: NDArray[np.intp],
+    options: ChromatographyOptions,
+) -> NDArray[np.bool_] | None:
+    best: NDArray[np.intp] = np.empty(0, np.intp)
+    for run in _runs(quiet, numbers):
+        found = constant_and_level(
+            trace[run, 0],
+            noise[run],
+            significance=options.significance,
+            fewest=options.fewest_buffer,
+            most=options.most_buffer,
+        )
+        if found is not None and found[1] - found[0] >= len(best):
+            best = run[slice(*found)]
+    if not best.size:
+        return None
+    kept = np.zeros(len(trace), bool)
+    kept[best] = True
+    return kept
+
+
+def _runs(quiet: NDArray[np.bool_], numbers: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """Give the frames that are quiet in rows; a spike alone does not end a row."""
+    within = numbers[quiet[numbers]]
+    if not within.size:
+        return []
+    return np.split(within, np.flatnonzero(np.diff(within) > 2) + 1)
+
+
+def agreeing_buffer(
+    frames: ElutionFrames, window: NDArray[np.bool_], options: ChromatographyOptions
+) -> NDArray[np.bool_]:
+    """Keep the frames of a window whose curves agree (CorMap; see `select_frames`).
+
+    Raises
+    ------
+    ReductionError
+        If fewer than `fewest_buffer` are left.
+    """
+    numbers = np.flatnonzero(window)
+    selection = select_frames(
+        frames.curves[numbers],
+        q=frames.q,
+        trans=frames.beam[numbers],
+        options=_similar(options),
+        missing=np.zeros(len(numbers), bool),
+        superseded=np.zeros(len(numbers), bool),
+        relative_uncertainty=float(np.median(frames.beam_sigma[numbers] / frames.beam[numbers])),
+    )
+    kept = np.zeros(len(window), bool)
+    kept[numbers[selection.kept]] = True
+    if kept.sum() < options.fewest_buffer:
+        raise ReductionError(
+            f"expected at least {options.fewest_buffer} frames of the buffer that agree, found "
+            f"{kept.sum()} of frames {numbers[0]} to {numbers[-1]}: give them as buffer_frames"
+        )
+    return kept
+
+
+def sample_window(
+    intensity: NDArray[np.float64],
+    rg: NDArray[np.float64],
+    peak: ElutionPeak,
+    options: ChromatographyOptions,
+) -> NDArray[np.bool_]:
+    """Choose the frames of the sample: those around the top of a peak in which Rg is constant.
+
+    Of all windows that hold the top, in which every frame has `least_height` of the peak's height
+    and an Rg, and in which Rg neither scatters nor drifts more than its σ tell, the one with the
+    most information on Rg, Σ 1/σ².
+
+    Parameters
+    ----------
+    intensity : ndarray, shape (n,)
+        The trace above its level.
+    rg : ndarray, shape (n, 2)
+        Rg and its σ of each frame; NaN where there is none.
+    peak
+        The main one.
+
+    Raises
+    ------
+    ReductionError
+        If there is no such window of `fewest_sample` frames.
+    """
+    strong = np.nan_to_num(intensity) >= options.least_height * peak.height
+    strong[peak.apex] = True
+    first, last = stretch(strong, peak.apex)
+    first, last = max(first, peak.first), min(last, peak.last)
+    run = np.arange(first, last + 1)
+    run = run[np.isfinite(rg[run, 0]) & strong[run]]
+    found = constant_and_level(
+        rg[run, 0],
+        rg[run, 1],
+        significance=options.significance,
+        fewest=options.fewest_sample,
+        holding=int(np.searchsorted(run, peak.apex)),
+    )
+    if found is None:
+        known = f"Rg = {np.median(rg[run, 0]):.1f} Å in their middle" if run.size else "no Rg"
+        raise ReductionError(
+            f"expected at least {options.fewest_sample} frames around the peak at frame "
+            f"{peak.apex} in which Rg is constant, found none among frames {first} to {last}, of "
+            f"which {run.size} have an Rg ({known}): the peak may hold several species, or be too "
+            "weak; give the frames as sample_frames"
+        )
+    kept = np.zeros(len(rg), bool)
+    kept[run[slice(*found)]] = True
+    return kept
+
+
+def agreeing_sample(
+    curves: NDArray[np.float64],
+    q: NDArray[np.float64],
+    i0: NDArray[np.float64],
+    window: NDArray[np.bool_],
+    options: ChromatographyOptions,
+) -> NDArray[np.bool_]:
+    """Keep the frames of a window whose subtracted curves have one shape (CorMap).
+
+    Raises
+    ------
+    ReductionError
+        If fewer than `fewest_sample` are left.
+    """
+    numbers = np.flatnonzero(window)
+    selection = select_frames(
+        curves[numbers],
+        q=q,
+        trans=i0[numbers],
+        options=_similar(options),
+        missing=np.zeros(len(numbers), bool),
+        superseded=np.zeros(len(numbers), bool),
+        relative_uncertainty=_SCALE_UNCERTAINTY,
+    )
+    kept = np.zeros(len(window), bool)
+    kept[numbers[selection.kept]] = True
+    if kept.sum() < options.fewest_sample:
+        raise ReductionError(
+            f"expected at least {options.fewest_sample} frames of the sample whose curves agree, "
+            f"found {kept.sum()} of frames {numbers[0]} to {numbers[-1]}: give them as "
+            "sample_frames"
+        )
+    return kept
+
+
+def _similar(options: ChromatographyOptions) -> SelectionOptions:
+    return replace(
+        SelectionOptions(),
+        significance=options.significance,
+        q_range=options.q_range,
+        trans_tolerance=None,
+    )
