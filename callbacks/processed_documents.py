@@ -18,12 +18,14 @@ from h5xs_bluesky.reduction.sample import ReducedSample
 Emit = Callable[[str, Document], None]
 
 RAW_RUN = "original_run_uid"
+REDUCED = "reduced"  # the stage of the run beside each raw one
 
-_SOURCE = "h5xs_bluesky"
-_CARRIED = (
+CARRIED = (
     *("sample", "scan_id", "plan_name", "plan_type"),
     *("data_session", "project", "group", "owner"),
 )
+
+_SOURCE = "h5xs_bluesky"
 _PER_SOLID_ANGLE = "counts per relative solid angle"
 
 
@@ -58,14 +60,14 @@ class ProcessedRun:
         sample: str,
         beamline: Beamline,
         emit: Emit,
-        stage: str = "reduced",
+        stage: str = REDUCED,
     ) -> None:
         self._qgrid = beamline.qgrid
         whole = (float(self._qgrid.edges[0]), float(self._qgrid.edges[-1]))
         self._integrals = beamline.integrals or {"total": whole}
         self._emit = emit
         self._streams: dict[str, event_model.ComposeDescriptorBundle] = {}
-        carried = {key: raw_start[key] for key in _CARRIED if key in raw_start}
+        carried = {key: raw_start[key] for key in CARRIED if key in raw_start}
         self._run = event_model.compose_run(
             metadata={
                 **carried,
@@ -141,7 +143,7 @@ class ProcessedRun:
     def _describe(self, stream: str, data: Document) -> event_model.ComposeDescriptorBundle:
         bundle = self._run.compose_descriptor(
             name=stream,
-            data_keys={key: _data_key(key, value) for key, value in data.items()},
+            data_keys={key: data_key(key, value) for key, value in data.items()},
             object_keys={_SOURCE: list(data)},
             hints={_SOURCE: {"fields": list(self._integrals)}},
             configuration={},
@@ -151,7 +153,7 @@ class ProcessedRun:
         return bundle
 
 
-def _data_key(name: str, value: Any) -> Any:
+def data_key(name: str, value: Any) -> Any:
     """Describe a field by its first value, and the units of those that have any."""
     array = np.asarray(value)
     key: Document = {"source": _SOURCE, "shape": list(array.shape), "dtype": "string"}

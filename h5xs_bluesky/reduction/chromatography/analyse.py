@@ -17,6 +17,7 @@ from h5xs_bluesky.reduction.chromatography.ranges import (
     buffer_window,
     sample_window,
 )
+from h5xs_bluesky.reduction.subtract import subtract_background
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -121,7 +122,9 @@ def analyse_elution(
         main = main_peak(peaks, baseline)
         net = np.where(baseline.usable, trace[:, 0] - baseline.level, np.nan)
         sample = sample_window(net, rg, main, options)
-        sample = agreeing_sample(curves, frames.q, i0[:, 0], sample, options)
+        sample = agreeing_sample(
+            curves, frames.average(buffer)[0][0], frames.q, sample, options
+        )
     else:
         sample = _given(sample_frames, frames, "sample_frames")
     return Chromatogram(
@@ -136,6 +139,36 @@ def analyse_elution(
         sample_given=sample_frames is not None,
         options=options,
     )
+
+
+def subtracted_average(
+    frames: ElutionFrames, chromatogram: Chromatogram
+) -> tuple[NDArray[np.float64], float]:
+    """Give the average of the sample's frames less that of the buffer's, and its mean beam.
+
+    Parameters
+    ----------
+    frames, chromatogram
+        A series, and what `analyse_elution` gave for it.
+
+    Returns
+    -------
+    ndarray, shape (2, nq)
+        I and σ.
+    float
+        The beam.
+    """
+    sample, beam, sigma = frames.average(chromatogram.sample_frames)
+    buffer, buffer_beam, buffer_sigma = frames.average(chromatogram.buffer_frames)
+    curve = subtract_background(
+        sample=sample,
+        buffer=buffer,
+        trans_sample=beam,
+        trans_buffer=buffer_beam,
+        trans_sigma_sample=sigma,
+        trans_sigma_buffer=buffer_sigma,
+    )
+    return curve, beam
 
 
 def frame_mask(wanted: ArrayLike, frames: int, *, name: str) -> NDArray[np.bool_]:

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+_ROUNDING = 1e-9
+
 
 def constant_and_level(
     values: NDArray[np.float64],
@@ -12,11 +14,13 @@ def constant_and_level(
     fewest: int,
     most: int | None = None,
     holding: int | None = None,
+    slack: float = 0.0,
 ) -> tuple[int, int] | None:
     """Find the window with the most information in which numbers are constant.
 
     In a window χ² about the weighted mean, and the slope of a weighted straight line, are no larger
-    than expected at the significance. The information is Σ 1/σ²; of equal windows the last.
+    than expected at the significance. The information is Σ 1/σ²; of windows that have as much,
+    up to `slack`, the last.
 
     Parameters
     ----------
@@ -28,6 +32,8 @@ def constant_and_level(
         Numbers in a window.
     holding
         The index of a number that has to be in it.
+    slack
+        Relative.
 
     Returns
     -------
@@ -49,11 +55,12 @@ def constant_and_level(
     weight = 1 / sigmas**2
     sums = np.stack([weight, weight * x, weight * y, weight * x**2, weight * x * y, weight * y**2])
     running = np.concatenate([np.zeros((6, 1)), np.cumsum(sums, axis=1)], axis=1)
-    first, behind = np.triu_indices(n + 1, k=fewest)
-    long = behind - first <= (n if most is None else most)
-    if holding is not None:
-        long &= (first <= holding) & (holding < behind)
-    first, behind = first[long], behind[long]
+    starts = np.arange(n if holding is None else holding + 1)
+    lengths = np.arange(fewest, min(n, most or n) + 1)
+    behind = starts[:, None] + lengths
+    first = np.broadcast_to(starts[:, None], behind.shape)
+    inside = (behind <= n) & (behind > (holding or 0))
+    first, behind = first[inside], behind[inside]
     if not first.size:
         return None
     w, wx, wy, wxx, wxy, wyy = running[:, behind] - running[:, first]
@@ -64,5 +71,5 @@ def constant_and_level(
     good &= 2 * ndtr(-np.abs(z)) > significance
     if not good.any():
         return None
-    best = np.flatnonzero(good & (w >= w[good].max() * (1 - 1e-9)))[-1]
+    best = np.flatnonzero(good & (w >= w[good].max() * (1 - slack) * (1 - _ROUNDING)))[-1]
     return int(first[best]), int(behind[best])

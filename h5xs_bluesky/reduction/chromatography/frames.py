@@ -166,6 +166,8 @@ class ElutionFrames:
                 trans_sigma_sample=0.0,
                 trans_sigma_buffer=0.0,
             ) * (reference / own)
-            relative = np.hypot(self.beam_sigma[number] / own, beam_sigma / beam)
-            common[number] = mean[0] * (reference / beam) * relative
+            common[number] = np.hypot(
+                self.curves[number, 0] * (reference / own) * (self.beam_sigma[number] / own),
+                mean[0] * (reference / beam) * (beam_sigma / beam),
+            )
         return curves, common

@@ -26,6 +26,9 @@ class ChromatographyOptions:
         Frames of the buffer.
     fewest_sample
         Frames of the sample.
+    rg_tolerance
+        How much Rg may vary among them besides its σ, relative to it: what is smaller does not
+        matter, however many counts there are.
     least_height
         Part of the main peak's height that every frame of the sample has.
 
@@ -43,6 +46,7 @@ class ChromatographyOptions:
     fewest_buffer: int = 10
     most_buffer: int = 100
     fewest_sample: int = 5
+    rg_tolerance: float = 0.005
     least_height: float = 0.5
 
     def __post_init__(self) -> None:
@@ -65,5 +69,9 @@ class ChromatographyOptions:
                 raise ReductionError(
                     f"expected {name} between 0 and 1, found {getattr(self, name):g}"
                 )
+        if not self.rg_tolerance >= 0:
+            raise ReductionError(
+                f"expected rg_tolerance of at least 0, found {self.rg_tolerance:g}"
+            )
         if not self.largest_q_rg > 0:
             raise ReductionError(f"expected a positive largest_q_rg, found {self.largest_q_rg:g}")

@@ -147,4 +147,4 @@ def _parabola(
         return float(apex), float(np.ptp(x)) / 2, seen
     gradient = np.array([b / (2 * a**2), -1 / (2 * a), 0.0])
     sigma = float(np.sqrt(gradient @ covariance @ gradient))
-    return apex - b / (2 * a), sigma, float(c - b**2 / (4 * a))
+    return float(apex - b / (2 * a)), sigma, float(c - b**2 / (4 * a))

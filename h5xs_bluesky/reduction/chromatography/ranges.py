@@ -1,7 +1,5 @@
 """Which frames of a series are the buffer, and which the sample."""
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,9 +9,15 @@ from h5xs_bluesky.reduction.chromatography.constancy import constant_and_level
 from h5xs_bluesky.reduction.chromatography.frames import ElutionFrames
 from h5xs_bluesky.reduction.chromatography.options import ChromatographyOptions
 from h5xs_bluesky.reduction.chromatography.peaks import ElutionPeak, stretch
-from h5xs_bluesky.reduction.similarity import SelectionOptions, select_frames
+from h5xs_bluesky.reduction.similarity import (
+    SelectionOptions,
+    holm,
+    run_probability,
+    select_frames,
+)
 
-_SCALE_UNCERTAINTY = 0.1  # by what shapes of frames of one species may be scaled
+_SLACK = 0.02  # of a buffer's information, for one that is nearer to the peak
+_FEWEST_BINS = 10
 
 
 def quiet_frames(baseline: Baseline, options: ChromatographyOptions) -> NDArray[np.bool_]:
@@ -85,6 +89,7 @@ def _longest(
             significance=options.significance,
             fewest=options.fewest_buffer,
             most=options.most_buffer,
+            slack=_SLACK,
         )
         if found is not None and found[1] - found[0] >= len(best):
             best = run[slice(*found)]
@@ -118,7 +123,9 @@ def agreeing_buffer(
         frames.curves[numbers],
         q=frames.q,
         trans=frames.beam[numbers],
-        options=_similar(options),
+        options=SelectionOptions(
+            significance=options.significance, q_range=options.q_range, trans_tolerance=None
+        ),
         missing=np.zeros(len(numbers), bool),
         superseded=np.zeros(len(numbers), bool),
         relative_uncertainty=float(np.median(frames.beam_sigma[numbers] / frames.beam[numbers])),
@@ -142,8 +149,8 @@ def sample_window(
     """Choose the frames of the sample: those around the top of a peak in which Rg is constant.
 
     Of all windows that hold the top, in which every frame has `least_height` of the peak's height
-    and an Rg, and in which Rg neither scatters nor drifts more than its σ tell, the one with the
-    most information on Rg, Σ 1/σ².
+    and an Rg, and in which Rg neither scatters nor drifts more than its σ and `rg_tolerance` tell, the
+    one with the most information on Rg, Σ 1/σ².
 
     Parameters
     ----------
@@ -167,7 +174,7 @@ def sample_window(
     run = run[np.isfinite(rg[run, 0]) & strong[run]]
     found = constant_and_level(
         rg[run, 0],
-        rg[run, 1],
+        np.hypot(rg[run, 1], options.rg_tolerance * rg[run, 0]),
         significance=options.significance,
         fewest=options.fewest_sample,
         holding=int(np.searchsorted(run, peak.apex)),
@@ -187,12 +194,27 @@ def sample_window(
 
 def agreeing_sample(
     curves: NDArray[np.float64],
+    buffer: NDArray[np.float64],
     q: NDArray[np.float64],
-    i0: NDArray[np.float64],
     window: NDArray[np.bool_],
     options: ChromatographyOptions,
 ) -> NDArray[np.bool_]:
-    """Keep the frames of a window whose subtracted curves have one shape (CorMap).
+    """Keep the frames of a window whose subtracted curves have one shape.
+
+    Each is fitted by a multiple of the window's mean and one of the buffer: the concentration,
+    and the noise of the monitors. What is left over may not have one sign in more bins in a row
+    than chance allows (CorMap's test, with Holm's correction).
+
+    Parameters
+    ----------
+    curves : ndarray, shape (n, 2, nq)
+        Of all frames, less the buffer.
+    buffer : ndarray, shape (nq,)
+        Its intensity.
+    q : ndarray, shape (nq,)
+        In Å⁻¹.
+    window : ndarray of bool, shape (n,)
+        The frames.
 
     Raises
     ------
@@ -200,17 +222,13 @@ def agreeing_sample(
         If fewer than `fewest_sample` are left.
     """
     numbers = np.flatnonzero(window)
-    selection = select_frames(
-        curves[numbers],
-        q=q,
-        trans=i0[numbers],
-        options=_similar(options),
-        missing=np.zeros(len(numbers), bool),
-        superseded=np.zeros(len(numbers), bool),
-        relative_uncertainty=_SCALE_UNCERTAINTY,
-    )
+    bins = (q >= options.q_range[0]) & (q <= options.q_range[1])
+    bins &= (np.isfinite(curves[numbers]).all(axis=1) & (curves[numbers, 1] > 0)).all(axis=0)
+    part = curves[numbers][..., bins]
+    mean = part[:, 0].mean(axis=0)
+    p_value = [_p_of_rest(curve, np.stack([mean, buffer[bins]], axis=1)) for curve in part]
     kept = np.zeros(len(window), bool)
-    kept[numbers[selection.kept]] = True
+    kept[numbers] = ~holm(np.array(p_value), options.significance)
     if kept.sum() < options.fewest_sample:
         raise ReductionError(
             f"expected at least {options.fewest_sample} frames of the sample whose curves agree, "
@@ -220,10 +238,13 @@ def agreeing_sample(
     return kept
 
 
-def _similar(options: ChromatographyOptions) -> SelectionOptions:
-    return replace(
-        SelectionOptions(),
-        significance=options.significance,
-        q_range=options.q_range,
-        trans_tolerance=None,
-    )
+def _p_of_rest(curve: NDArray[np.float64], parts: NDArray[np.float64]) -> float:
+    """Give the probability of so long a run of one sign in what a fit of parts leaves over."""
+    from freesas.cormap import measure_longest
+
+    if curve.shape[1] < _FEWEST_BINS:
+        return np.nan
+    weighted = parts / curve[1][:, None]
+    amounts = np.linalg.lstsq(weighted, curve[0] / curve[1], rcond=None)[0]
+    rest = np.ascontiguousarray(curve[0] - parts @ amounts)
+    return run_probability(len(rest), int(measure_longest(rest)))

@@ -1,0 +1,235 @@
+"""Series behind a column (SEC), followed while they are measured: Rg and I(0) of each frame."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import event_model
+import numpy as np
+from numpy.typing import NDArray
+
+from h5xs_bluesky import schema
+from h5xs_bluesky.callbacks.documents import Document
+from h5xs_bluesky.callbacks.processed_documents import CARRIED, RAW_RUN, REDUCED, data_key
+from h5xs_bluesky.config import Beamline
+from h5xs_bluesky.errors import ReductionError
+from h5xs_bluesky.reduction.chromatography.analyse import Chromatogram, subtracted_average
+from h5xs_bluesky.reduction.chromatography.options import ChromatographyOptions
+from h5xs_bluesky.reduction.chromatography.running import RunningElution
+from h5xs_bluesky.reduction.water import WATER, peak_intensity
+
+logger = logging.getLogger(__name__)
+
+Callback = Callable[[str, Document], object]
+
+STAGE = "chromatography"
+
+_SOURCE = "h5xs_bluesky"
+_UNITS = {"q": "1/angstrom", "rg": "angstrom", "rg_sigma": "angstrom"}
+
+
+class ChromatographyFollower:
+    """Follows the processed runs of series, and emits a run of its own for each.
+
+    Subscribe it to `LiveReduction`, and others to it. Stream ``primary`` has an event for each
+    frame, with ``frame``, ``intensity`` (over the trace's range of q), ``rg`` (Å) and ``i0``, each
+    with its ``_sigma``, and ``buffer``, how many frames that has by now. Before it is known, and
+    where nothing elutes, Rg and I(0) are NaN. At the end of the run all is analysed again as
+    offline; stream ``subtracted`` has one event: the average over the peak less the buffer.
+
+    Parameters
+    ----------
+    beamline
+        What tells the beam, and how exactly.
+    options
+        How series are analysed.
+    follows
+        Told a processed run's start document, says whether to follow it; all by default.
+    normalize
+        Whether intensities are divided by the beam; by default where the beamline has monitors.
+        Those that run on their own are known too late: there False takes exposures as equal.
+
+    Attributes
+    ----------
+    chromatogram : Chromatogram or None
+        Of the last series that ended.
+    sample : str
+        Its group in the experiment.
+    problem : str
+        Why the last one could not be analysed; "" where it could.
+
+    Examples
+    --------
+    >>> follower = ChromatographyFollower(beamline)  # doctest: +SKIP
+    >>> follower.subscribe(LivePlot("rg", "frame"))  # doctest: +SKIP
+    >>> live.subscribe(follower)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        beamline: Beamline,
+        *,
+        options: ChromatographyOptions | None = None,
+        follows: Callable[[Mapping[str, Any]], bool] = lambda start: True,
+        normalize: bool | None = None,
+    ) -> None:
+        self._beamline = beamline
+        self._options = options
+        self._follows = follows
+        self._normalize = beamline.normalizes if normalize is None else normalize
+        self._callbacks: list[Callback] = []
+        self._series: dict[str, _Series] = {}
+        self.chromatogram: Chromatogram | None = None
+        self.sample = ""
+        self.problem = ""
+
+    def subscribe(self, callback: Callback) -> None:
+        """Call `callback` with each document from now on; what it raises is logged."""
+        self._callbacks.append(callback)
+
+    def __call__(self, name: str, doc: Document) -> None:
+        """Take a document of a processed run."""
+        if name == "start":
+            if doc.get("analysis_stage") == REDUCED and self._follows(doc):
+                self._series[doc["uid"]] = _Series(doc, self._emit)
+            return
+        if name == "event":
+            series = next((s for s in self._series.values() if doc["descriptor"] in s.streams), None)
+            if series is not None:
+                self._frame(series, doc["data"])
+            return
+        series = self._series.get(doc.get("run_start", ""))
+        if series is None:
+            return
+        if name == "descriptor" and doc["name"] == schema.PRIMARY:
+            series.streams.add(doc["uid"])
+        elif name == "stop":
+            self._finish(self._series.pop(doc["run_start"]), doc)
+
+    def _frame(self, series: "_Series", data: Mapping[str, Any]) -> None:
+        q, curve = np.asarray(data["q"]), np.stack([data["I"], data["sigma"]])
+        if series.running is None:
+            series.running = RunningElution(q, self._options)
+        beam, beam_sigma = self._beam(series, data, q, curve)
+        point = series.running.add(curve, beam=beam, beam_sigma=beam_sigma)
+        values: Document = {"frame": int(data["frame"])}
+        for name in ("intensity", "rg", "i0"):
+            values[name], values[f"{name}_sigma"] = getattr(point, name)
+        series.event(schema.PRIMARY, {**values, schema.BUFFER: point.buffer}, ["rg", "i0"])
+
+    def _beam(
+        self,
+        series: "_Series",
+        data: Mapping[str, Any],
+        q: NDArray[np.float64],
+        curve: NDArray[np.float64],
+    ) -> tuple[float, float]:
+        """Give the beam that a frame had, and its σ, from what the first frame has."""
+        reduction = self._beamline.reduction
+        if self._normalize and reduction.trans == WATER:
+            try:
+                beam, sigma = peak_intensity(curve[None], q=q, peak=reduction.water_peak)[0]
+            except ReductionError:
+                return np.nan, np.nan
+            return float(beam), float(sigma)
+        if not self._normalize:
+            return 1.0, 0.0
+        if not series.monitor:
+            known = [key for key in ("transmitted", "incident") if np.isfinite(data[key])]
+            series.monitor = known[0] if known else ""
+        beam = float(data[series.monitor]) if series.monitor else np.nan
+        return beam, self._beamline.monitor_uncertainty * abs(beam)
+
+    def _finish(self, series: "_Series", stop: Document) -> None:
+        self.sample, self.chromatogram, self.problem = series.sample, None, ""
+        try:
+            if series.running is None:
+                raise ReductionError("expected frames, found none")
+            chromatogram = series.running.finish()
+            curve, beam = subtracted_average(series.running.frames(), chromatogram)
+        except ReductionError as error:
+            self.problem = f"{series.sample}: {error}"
+            logger.warning("The series is not analysed: %s", self.problem)
+        else:
+            self.chromatogram = chromatogram
+            series.result(chromatogram, curve, q=series.running.frames().q, beam=beam)
+        series.stop(stop.get("exit_status", "success"))
+
+    def _emit(self, name: str, doc: Document) -> None:
+        for callback in self._callbacks:
+            try:
+                callback(name, doc)
+            except Exception:
+                logger.exception("%r failed on a %s document of a series", callback, name)
+
+
+class _Series:
+    """One series: its frames so far, and the run that is emitted of it."""
+
+    def __init__(self, start: Mapping[str, Any], emit: Callback) -> None:
+        carried = (*CARRIED, RAW_RUN, schema.SAMPLE_NAME, "h5xs_sample")
+        self.sample = str(start.get("h5xs_sample", ""))
+        self.running: RunningElution | None = None
+        self.streams: set[str] = set()
+        self.monitor = ""
+        self._emit = emit
+        self._described: dict[str, event_model.ComposeDescriptorBundle] = {}
+        self._run = event_model.compose_run(
+            metadata={
+                **{key: start[key] for key in carried if key in start},
+                "analysis_stage": STAGE,
+                "hints": {"dimensions": [[["frame"], schema.PRIMARY]]},
+            },
+            validate=False,
+        )
+        emit("start", dict(self._run.start_doc))
+
+    def event(self, stream: str, data: Document, hinted: list[str]) -> None:
+        """Emit an event, and its descriptor before the first."""
+        if stream not in self._described:
+            bundle = self._run.compose_descriptor(
+                name=stream,
+                data_keys={key: _described(key, value) for key, value in data.items()},
+                object_keys={_SOURCE: list(data)},
+                hints={_SOURCE: {"fields": hinted}},
+                configuration={},
+                validate=False,
+            )
+            self._described[stream] = bundle
+            self._emit("descriptor", dict(bundle.descriptor_doc))
+        event = self._described[stream].compose_event(
+            data=data, timestamps=dict.fromkeys(data, time.time()), validate=False
+        )
+        self._emit("event", dict(event))
+
+    def result(
+        self,
+        chromatogram: Chromatogram,
+        curve: NDArray[np.float64],
+        *,
+        q: NDArray[np.float64],
+        beam: float,
+    ) -> None:
+        """Emit what is known in the end."""
+        main = chromatogram.main
+        data = {
+            "q": q,
+            "I": curve[0],
+            "sigma": curve[1],
+            "transmitted": beam,
+            "peak": np.nan if main is None else main.position,
+            "peak_sigma": np.nan if main is None else main.position_sigma,
+            schema.BUFFER_FRAMES: chromatogram.buffer_frames,
+            schema.SAMPLE_FRAMES: chromatogram.sample_frames,
+        }
+        self.event(schema.SUBTRACTED, data, [])
+
+    def stop(self, exit_status: Any) -> None:
+        """Emit the stop document."""
+        self._emit("stop", dict(self._run.compose_stop(exit_status=exit_status)))
+
+
+def _described(name: str, value: Any) -> Any:
+    key = data_key(name, value)
+    return {**key, "units": _UNITS[name]} if name in _UNITS else key
