@@ -95,15 +95,15 @@ class ChromatographyFollower:
                 self._series[doc["uid"]] = _Series(doc, self._emit)
             return
         if name == "event":
-            series = next((s for s in self._series.values() if doc["descriptor"] in s.streams), None)
-            if series is not None:
-                self._frame(series, doc["data"])
+            for series in self._series.values():
+                if doc["descriptor"] in series.streams:
+                    self._frame(series, doc["data"])
             return
-        series = self._series.get(doc.get("run_start", ""))
-        if series is None:
+        found = self._series.get(doc.get("run_start", ""))
+        if found is None:
             return
         if name == "descriptor" and doc["name"] == schema.PRIMARY:
-            series.streams.add(doc["uid"])
+            found.streams.add(doc["uid"])
         elif name == "stop":
             self._finish(self._series.pop(doc["run_start"]), doc)
 

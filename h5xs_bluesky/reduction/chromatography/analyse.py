@@ -122,9 +122,7 @@ def analyse_elution(
         main = main_peak(peaks, baseline)
         net = np.where(baseline.usable, trace[:, 0] - baseline.level, np.nan)
         sample = sample_window(net, rg, main, options)
-        sample = agreeing_sample(
-            curves, frames.average(buffer)[0][0], frames.q, sample, options
-        )
+        sample = agreeing_sample(curves, frames.average(buffer)[0][0], frames.q, sample, options)
     else:
         sample = _given(sample_frames, frames, "sample_frames")
     return Chromatogram(

@@ -13,7 +13,6 @@ def constant_and_level(
     significance: float,
     fewest: int,
     most: int | None = None,
-    holding: int | None = None,
     slack: float = 0.0,
 ) -> tuple[int, int] | None:
     """Find the window with the most information in which numbers are constant.
@@ -30,8 +29,6 @@ def constant_and_level(
         Of both tests, each.
     fewest, most
         Numbers in a window.
-    holding
-        The index of a number that has to be in it.
     slack
         Relative.
 
@@ -55,11 +52,11 @@ def constant_and_level(
     weight = 1 / sigmas**2
     sums = np.stack([weight, weight * x, weight * y, weight * x**2, weight * x * y, weight * y**2])
     running = np.concatenate([np.zeros((6, 1)), np.cumsum(sums, axis=1)], axis=1)
-    starts = np.arange(n if holding is None else holding + 1)
+    starts = np.arange(n)
     lengths = np.arange(fewest, min(n, most or n) + 1)
     behind = starts[:, None] + lengths
     first = np.broadcast_to(starts[:, None], behind.shape)
-    inside = (behind <= n) & (behind > (holding or 0))
+    inside = behind <= n
     first, behind = first[inside], behind[inside]
     if not first.size:
         return None

@@ -101,8 +101,8 @@ class ElutionFrames:
         value = np.full((len(self), 2), np.nan)
         scale = reference / self.beam[usable]
         part = self.curves[usable][:, :, bins]
-        total = part[:, 0] @ widths * scale
-        counting = np.sqrt(part[:, 1] ** 2 @ widths**2) * scale
+        total = (part[:, 0] * widths).sum(axis=1) * scale
+        counting = np.sqrt(((part[:, 1] * widths) ** 2).sum(axis=1)) * scale
         common = total * self.beam_sigma[usable] / self.beam[usable]
         value[usable] = np.stack([total, np.hypot(counting, common)], axis=1)
         value[~np.isfinite(value).all(axis=1)] = np.nan
@@ -122,7 +122,7 @@ class ElutionFrames:
         """
         beam, part = self.beam[kept], self.curves[kept]
         known = np.isfinite(part[:, 0])
-        exposure = beam @ known
+        exposure = np.where(known, beam[:, None], 0.0).sum(axis=0)
         factor = np.full(len(self.q), np.nan)
         np.divide(beam.mean(), exposure, out=factor, where=exposure > 0)
         total = np.where(known, part[:, 0], 0.0).sum(axis=0)

@@ -148,9 +148,10 @@ def sample_window(
 ) -> NDArray[np.bool_]:
     """Choose the frames of the sample: those around the top of a peak in which Rg is constant.
 
-    Of all windows that hold the top, in which every frame has `least_height` of the peak's height
-    and an Rg, and in which Rg neither scatters nor drifts more than its σ and `rg_tolerance` tell, the
-    one with the most information on Rg, Σ 1/σ².
+    Of all windows in which every frame has `least_height` of the peak's height and an Rg, and in
+    which Rg neither scatters nor drifts more than its σ and `rg_tolerance` tell, the one with the
+    most information on Rg, Σ 1/σ². The top itself need not be in it, where another species lies
+    under one side of the peak.
 
     Parameters
     ----------
@@ -177,7 +178,6 @@ def sample_window(
         np.hypot(rg[run, 1], options.rg_tolerance * rg[run, 0]),
         significance=options.significance,
         fewest=options.fewest_sample,
-        holding=int(np.searchsorted(run, peak.apex)),
     )
     if found is None:
         known = f"Rg = {np.median(rg[run, 0]):.1f} Å in their middle" if run.size else "no Rg"

@@ -1,0 +1,126 @@
+"""A series behind a column while it is measured, through RunEngine, reduction and follower."""
+
+from pathlib import Path
+from typing import Any
+
+import event_model
+import numpy as np
+import pytest
+from measured_column import FRAMES, PERIOD_S, MeasuredColumn
+from small_beamline import run_documents, small_beamline, small_frames
+
+from h5xs_bluesky.callbacks import ChromatographyFollower, LiveReduction
+from h5xs_bluesky.reduction.chromatography.options import ChromatographyOptions
+
+
+def test_every_frame_has_an_event_and_the_peak_its_radius(column: MeasuredColumn) -> None:
+    events = [data for _, data in column.events("primary")]
+    assert [data["frame"] for data in events] == list(range(FRAMES))
+    rg, sigma = (np.array([data[name] for data in events]) for name in ("rg", "rg_sigma"))
+    i0 = np.array([data["i0"] for data in events])
+    top = column.protein > 0.5
+    radius, tolerance = column.setup.guinier_radius_angstrom
+    assert abs(np.average(rg[top], weights=sigma[top] ** -2) - radius) < tolerance
+    np.testing.assert_allclose(i0[top] / i0[top].max(), column.protein[top], atol=0.02)
+    assert np.isnan(rg[: FRAMES // 4]).all(), "where nothing elutes there is none"
+
+
+def test_radii_come_while_the_run_goes_on(column: MeasuredColumn) -> None:
+    first = next(at for at, data in column.events("primary") if np.isfinite(data["rg"]))
+    assert first < column.taken[-1]
+
+
+def test_radii_come_soon_after_their_frames(column: MeasuredColumn) -> None:
+    """Before the next frame, where frames come at a pace; else they wait for each other."""
+    delays = [at - column.taken[data["frame"]] for at, data in column.events("primary")]
+    assert np.median(delays) < (PERIOD_S or 5.0)
+
+
+def test_documents_are_valid_and_plots_find_their_fields(column: MeasuredColumn) -> None:
+    names = [name for _, name, _ in column.documents]
+    assert names[0] == "start"
+    assert names[-1] == "stop"
+    for _, name, doc in column.documents:
+        event_model.schema_validators[event_model.DocumentNames[name]].validate(doc)
+    start = column.documents[0][2]
+    assert start["analysis_stage"] == "chromatography"
+    assert start["h5xs_sample"] == "column"
+    (descriptor,) = [
+        doc
+        for _, name, doc in column.documents
+        if name == "descriptor" and doc["name"] == "primary"
+    ]
+    assert descriptor["hints"] == {"h5xs_bluesky": {"fields": ["rg", "i0"]}}
+    assert descriptor["data_keys"]["rg"]["units"] == "angstrom"
+
+
+def test_the_end_tells_peak_ranges_and_the_curve(column: MeasuredColumn) -> None:
+    ((_, data),) = column.events("subtracted")
+    found = column.follower.chromatogram
+    assert found is not None
+    assert column.follower.problem == ""
+    assert column.follower.sample == "column"
+    assert abs(data["peak"] - column.protein.argmax()) < 2
+    np.testing.assert_array_equal(data["buffer_frames"], found.buffer_frames)
+    np.testing.assert_array_equal(data["sample_frames"], found.sample_frames)
+    assert data["I"].shape == data["q"].shape
+
+
+def follow(folder: Path, follower: ChromatographyFollower, **changes: Any) -> list[str]:
+    """Send a short run without any peak through the follower; gives the names of its documents."""
+    names: list[str] = []
+    follower.subscribe(lambda name, doc: names.append(name))
+    live = LiveReduction(small_beamline(**changes), folder)
+    live.subscribe(follower)
+    for name, doc in run_documents(small_frames(30)):
+        live(name, doc)
+    assert live.wait(30)
+    live.close()
+    return names
+
+
+def test_a_run_without_a_peak_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    follower = ChromatographyFollower(
+        small_beamline(), options=ChromatographyOptions(trace_q_range=(0.0, 0.3))
+    )
+    names = follow(tmp_path, follower)
+    assert names == ["start", "descriptor", *["event"] * 30, "stop"]
+    assert follower.chromatogram is None
+    assert "water: expected a peak in the series, found none" in follower.problem
+    assert "The series is not analysed" in caplog.text
+
+
+def test_runs_that_are_no_series_can_be_left_alone(tmp_path: Path) -> None:
+    follower = ChromatographyFollower(
+        small_beamline(), follows=lambda start: start.get("plan_name") == "sec"
+    )
+    assert follow(tmp_path, follower) == []
+
+
+def test_a_callback_that_fails_is_logged_and_the_others_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(name: str, doc: Any) -> None:
+        raise RuntimeError("on purpose")
+
+    follower = ChromatographyFollower(small_beamline())
+    follower.subscribe(fail)
+    assert len(follow(tmp_path, follower)) == 33
+    assert "on purpose" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("normalize", "known", "why"),
+    [
+        (None, False, "the beamline has monitors, and the run has none of their readings"),
+        (False, True, "exposures are taken as equal"),
+    ],
+)
+def test_frames_without_a_beam_have_an_intensity_only_if_exposures_are_equal(
+    tmp_path: Path, normalize: bool | None, known: bool, why: str
+) -> None:
+    events: list[dict[str, Any]] = []
+    follower = ChromatographyFollower(small_beamline(), normalize=normalize)
+    follower.subscribe(lambda name, doc: events.append(doc) if name == "event" else None)
+    follow(tmp_path, follower, monitors=None)
+    assert {bool(np.isfinite(event["data"]["intensity"])) for event in events} == {known}, why
