@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.callbacks.documents import Document
-from h5xs_bluesky.callbacks.processed_documents import CARRIED, RAW_RUN, REDUCED, data_key
+from h5xs_bluesky.callbacks.processed_documents import (
+    CARRIED,
+    RAW_RUN,
+    REDUCED,
+    Emit,
+    data_key,
+)
+from h5xs_bluesky.callbacks.subscribers import Callback, Subscribers
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.chromatography.analyse import Chromatogram, subtracted_average
@@ -20,8 +27,6 @@ from h5xs_bluesky.reduction.chromatography.running import RunningElution
 from h5xs_bluesky.reduction.water import WATER, peak_intensity
 
 logger = logging.getLogger(__name__)
-
-Callback = Callable[[str, Document], object]
 
 STAGE = "chromatography"
 
@@ -32,7 +37,8 @@ _UNITS = {"q": "1/angstrom", "rg": "angstrom", "rg_sigma": "angstrom"}
 class ChromatographyFollower:
     """Follows the processed runs of series, and emits a run of its own for each.
 
-    Subscribe it to `LiveReduction`, and others to it. Stream ``primary`` has an event for each
+    Subscribe it to `LiveReduction`, and others to it; each has a thread of its own, so that a slow
+    plot delays nothing. Stream ``primary`` has an event for each
     frame, with ``frame``, ``intensity`` (over the trace's range of q), ``rg`` (Å) and ``i0``, each
     with its ``_sigma``, and ``buffer``, how many frames that has by now. Before it is known, and
     where nothing elutes, Rg and I(0) are NaN. At the end of the run all is analysed again as
@@ -78,21 +84,32 @@ class ChromatographyFollower:
         self._options = options
         self._follows = follows
         self._normalize = beamline.normalizes if normalize is None else normalize
-        self._callbacks: list[Callback] = []
+        self._subscribers = Subscribers()
         self._series: dict[str, _Series] = {}
         self.chromatogram: Chromatogram | None = None
         self.sample = ""
         self.problem = ""
 
-    def subscribe(self, callback: Callback) -> None:
-        """Call `callback` with each document from now on; what it raises is logged."""
-        self._callbacks.append(callback)
+    def subscribe(self, callback: Callback) -> int:
+        """Call `callback` in a thread of its own with each document of the series to come.
+
+        What it raises is logged. Gives a token for `unsubscribe`.
+        """
+        return self._subscribers.add(callback)
+
+    def unsubscribe(self, token: int) -> None:
+        """Call a callback no more, once it has what waits for it."""
+        self._subscribers.remove(token)
+
+    def close(self) -> None:
+        """Let all callbacks finish what waits for them, for at most 10 s each."""
+        self._subscribers.close()
 
     def __call__(self, name: str, doc: Document) -> None:
         """Take a document of a processed run."""
         if name == "start":
             if doc.get("analysis_stage") == REDUCED and self._follows(doc):
-                self._series[doc["uid"]] = _Series(doc, self._emit)
+                self._series[doc["uid"]] = _Series(doc, self._subscribers.emit)
             return
         if name == "event":
             for series in self._series.values():
@@ -156,18 +173,11 @@ class ChromatographyFollower:
             series.result(chromatogram, curve, q=series.running.frames().q, beam=beam)
         series.stop(stop.get("exit_status", "success"))
 
-    def _emit(self, name: str, doc: Document) -> None:
-        for callback in self._callbacks:
-            try:
-                callback(name, doc)
-            except Exception:
-                logger.exception("%r failed on a %s document of a series", callback, name)
-
 
 class _Series:
     """One series: its frames so far, and the run that is emitted of it."""
 
-    def __init__(self, start: Mapping[str, Any], emit: Callback) -> None:
+    def __init__(self, start: Mapping[str, Any], emit: Emit) -> None:
         carried = (*CARRIED, RAW_RUN, schema.SAMPLE_NAME, "h5xs_sample")
         self.sample = str(start.get("h5xs_sample", ""))
         self.running: RunningElution | None = None

@@ -101,6 +101,7 @@ def measure_column(folder: Path) -> MeasuredColumn:
         assert live.wait(60)
     finally:
         live.close()
+        follower.close()
     return measured
 
 

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import event_model
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from bluesky.callbacks.mpl_plotting import LivePlot
 from measured_column import FRAMES, PERIOD_S, MeasuredColumn
 from small_beamline import run_documents, small_beamline, small_frames
 
@@ -54,6 +56,18 @@ def test_documents_are_valid_and_plots_find_their_fields(column: MeasuredColumn)
     assert descriptor["data_keys"]["rg"]["units"] == "angstrom"
 
 
+def test_liveplot_draws_rg_against_frame(column: MeasuredColumn) -> None:
+    plot = LivePlot("rg", "frame")
+    sent = 0
+    for _, name, doc in column.documents:
+        sent += name == "event"
+        if sent < 5 or name == "stop":
+            plot(name, doc)
+    assert plot.ax.lines[0].get_xdata().tolist() == [0, 1, 2, 3]
+    assert plot.ax.get_ylabel() == "rg [angstrom]"
+    plt.close(plot.ax.figure)
+
+
 def test_the_end_tells_peak_ranges_and_the_curve(column: MeasuredColumn) -> None:
     ((_, data),) = column.events("subtracted")
     found = column.follower.chromatogram
@@ -76,6 +90,7 @@ def follow(folder: Path, follower: ChromatographyFollower, **changes: Any) -> li
         live(name, doc)
     assert live.wait(30)
     live.close()
+    follower.close()
     return names
 
 

@@ -72,9 +72,7 @@ def plot_elution(ax: "Axes", chromatogram: Chromatogram, *, fontsize: Any = "lar
     ]
     i0, net = chromatogram.i0, chromatogram.net[:, 0]
     fitted = np.isfinite(i0[:, 0])
-    scale = 1.0
-    if fitted.any():
-        scale = float(np.nansum(i0[fitted, 0] * net[fitted]) / np.nansum(net[fitted] ** 2))
+    scale = _scale(i0[:, 0], net, chromatogram.sample_frames)
     handles += ax.plot(frames, scale * net, color=_TRACE, lw=1.2, label="∫ I dq, scaled to I(0)")
     handles.append(_points(ax, frames, i0, fitted, _TRACE, "I(0) ± σ"))
     ax.set_xlabel("frame", fontsize=fontsize)
@@ -89,6 +87,13 @@ def plot_elution(ax: "Axes", chromatogram: Chromatogram, *, fontsize: Any = "lar
     right.set_ylim(0, _largest_rg(chromatogram))
     ax.legend(handles=handles, frameon=False, loc="upper left")
     return right
+
+
+def _scale(i0: NDArray[np.float64], net: NDArray[np.float64], sample: NDArray[np.bool_]) -> float:
+    """Give by what the integrated intensity fits I(0) in the sample's frames, or in any."""
+    known = np.isfinite(i0) & np.isfinite(net)
+    both = known & sample if (known & sample).any() else known
+    return float(np.sum(i0[both] * net[both]) / np.sum(net[both] ** 2)) if both.any() else 1.0
 
 
 def _points(
