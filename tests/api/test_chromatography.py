@@ -12,6 +12,7 @@ from measured_column import FRAMES, MeasuredColumn
 from small_beamline import run_documents, small_frames, write_experiment
 
 from h5xs_bluesky import h5xs
+from h5xs_bluesky.api.pack import pack
 from h5xs_bluesky.api.verify import verify
 from h5xs_bluesky.errors import FileFormatError, ReductionError, SampleNotFoundError
 from h5xs_bluesky.reduction.chromatography.options import ChromatographyOptions
@@ -76,6 +77,14 @@ def test_results_are_saved_and_verified_and_exported(experiment: Path, tmp_path:
     assert f"buffer: {count} of the frames {first} to {last} of column" in text
     np.testing.assert_allclose(np.loadtxt(path)[:, 1], dt.get_d1("column", "subtracted").data)
     dt.export_nxcansas("column", tmp_path / "out")
+
+
+def test_a_packed_file_has_it_all(experiment: Path, tmp_path: Path) -> None:
+    found = h5xs(experiment).process_sec()
+    pack(experiment, tmp_path / "packed.h5")
+    packed = h5xs(tmp_path / "packed.h5")
+    np.testing.assert_array_equal(packed.get_sec("column").rg, found.rg)
+    assert verify(tmp_path / "packed.h5")[0].outcome == "identical"
 
 
 def test_given_frames_win_and_are_remembered(experiment: Path) -> None:

@@ -43,7 +43,7 @@ class ChromatographyOptions:
     largest_q_rg: float = 1.3
     smoothing: int = 5
     significance: float = 0.01
-    fewest_buffer: int = 10
+    fewest_buffer: int = 8
     most_buffer: int = 100
     fewest_sample: int = 5
     rg_tolerance: float = 0.005

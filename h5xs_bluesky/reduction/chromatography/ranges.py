@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky.errors import ReductionError
-from h5xs_bluesky.reduction.chromatography.baseline import Baseline
+from h5xs_bluesky.reduction.chromatography.baseline import ELEVATED, Baseline
 from h5xs_bluesky.reduction.chromatography.constancy import constant_and_level
 from h5xs_bluesky.reduction.chromatography.frames import ElutionFrames
 from h5xs_bluesky.reduction.chromatography.options import ChromatographyOptions
@@ -18,14 +18,16 @@ from h5xs_bluesky.reduction.similarity import (
 
 _SLACK = 0.02  # of a buffer's information, for one that is nearer to the peak
 _FEWEST_BINS = 10
+_UNSEEN = 0.01  # of what is seen: what may remain in the buffer's last frame
+_MOST_SEEN = 0.5  # of the height, where hardly anything is
 
 
 def quiet_frames(baseline: Baseline, options: ChromatographyOptions) -> NDArray[np.bool_]:
     """Tell in which frames nothing elutes, (n,).
 
-    Where the trace stands out of its level, frames before and after are left out, too: half as
-    many as from there to the top, and at least a moving average's length, since a peak begins
-    before it is seen.
+    Where the trace stands out of its level, frames before and after are left out, too, since a
+    peak begins before it is seen and ends behind: at least a moving average's length, and up to
+    where a Gaussian front, and an exponential tail, have fallen to a hundredth of what is seen.
     """
     quiet = np.isfinite(baseline.smooth)
     elevated = baseline.elevated
@@ -33,8 +35,11 @@ def quiet_frames(baseline: Baseline, options: ChromatographyOptions) -> NDArray[
     while (rest := np.flatnonzero(elevated[number:])).size:
         first, last = stretch(elevated, number + int(rest[0]))
         top = first + int(np.argmax(baseline.smooth[first : last + 1]))
-        before = max(options.smoothing, (top - first + 1) // 2)
-        after = max(options.smoothing, (last - top + 1) // 2)
+        seen = min(ELEVATED / float(baseline.smooth[top]), _MOST_SEEN)
+        tail = np.log(_UNSEEN * seen) / np.log(seen) - 1
+        front = np.sqrt(1 + tail) - 1
+        before = max(options.smoothing, round((top - first) * front))
+        after = max(options.smoothing, round((last - top) * tail))
         quiet[max(0, first - before) : last + after + 1] = False
         number = last + 1
     return quiet & baseline.usable
