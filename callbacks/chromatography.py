@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import event_model
 import numpy as np
@@ -20,7 +20,7 @@ from h5xs_bluesky.callbacks.processed_documents import (
 )
 from h5xs_bluesky.callbacks.subscribers import Callback, Subscribers
 from h5xs_bluesky.config import Beamline
-from h5xs_bluesky.errors import ReductionError
+from h5xs_bluesky.errors import ConfigurationError, ReductionError
 from h5xs_bluesky.reduction.chromatography.analyse import Chromatogram, subtracted_average
 from h5xs_bluesky.reduction.chromatography.options import ChromatographyOptions
 from h5xs_bluesky.reduction.chromatography.running import RunningElution
@@ -29,6 +29,8 @@ from h5xs_bluesky.reduction.water import WATER, peak_intensity
 logger = logging.getLogger(__name__)
 
 STAGE = "chromatography"
+MONITOR, EQUAL = "monitor", "equal"  # what tells the beam of a frame, besides WATER
+BEAMS = (MONITOR, WATER, EQUAL)
 
 _SOURCE = "h5xs_bluesky"
 _UNITS = {"q": "1/angstrom", "rg": "angstrom", "rg_sigma": "angstrom"}
@@ -47,14 +49,15 @@ class ChromatographyFollower:
     Parameters
     ----------
     beamline
-        What tells the beam, and how exactly.
+        Its configuration.
     options
         How series are analysed.
     follows
         Told a processed run's start document, says whether to follow it; all by default.
-    normalize
-        Whether intensities are divided by the beam; by default where the beamline has monitors.
-        Those that run on their own are known too late: there False takes exposures as equal.
+    beam
+        What tells the beam of a frame: ``"monitor"``, the peak of ``"water"``, or ``"equal"``
+        exposures. By default what the configuration says; where its monitors run on their own,
+        and are known too late, the water peak if it is seen, else exposures are taken as equal.
 
     Attributes
     ----------
@@ -64,6 +67,11 @@ class ChromatographyFollower:
         Its group in the experiment.
     problem : str
         Why the last one could not be analysed; "" where it could.
+
+    Raises
+    ------
+    ConfigurationError
+        If `beam` is none of these.
 
     Examples
     --------
@@ -78,12 +86,14 @@ class ChromatographyFollower:
         *,
         options: ChromatographyOptions | None = None,
         follows: Callable[[Mapping[str, Any]], bool] = lambda start: True,
-        normalize: bool | None = None,
+        beam: Literal["monitor", "water", "equal"] | None = None,
     ) -> None:
         self._beamline = beamline
         self._options = options
         self._follows = follows
-        self._normalize = beamline.normalizes if normalize is None else normalize
+        if beam is not None and beam not in BEAMS:
+            raise ConfigurationError(f"expected beam as one of {BEAMS}, found {beam!r}")
+        self._source = beam
         self._subscribers = Subscribers()
         self._series: dict[str, _Series] = {}
         self.chromatogram: Chromatogram | None = None
@@ -142,21 +152,40 @@ class ChromatographyFollower:
         q: NDArray[np.float64],
         curve: NDArray[np.float64],
     ) -> tuple[float, float]:
-        """Give the beam that a frame had, and its σ, from what the first frame has."""
-        reduction = self._beamline.reduction
-        if self._normalize and reduction.trans == WATER:
-            try:
-                beam, sigma = peak_intensity(curve[None], q=q, peak=reduction.water_peak)[0]
-            except ReductionError:
-                return np.nan, np.nan
-            return float(beam), float(sigma)
-        if not self._normalize:
+        """Give the beam that a frame had, and its σ."""
+        water = self._water(q, curve)
+        if not series.source:
+            series.source = self._source or self._configured(seen=bool(np.isfinite(water[0])))
+        if series.source == EQUAL:
             return 1.0, 0.0
+        if series.source == WATER:
+            return water
         if not series.monitor:
             known = [key for key in ("transmitted", "incident") if np.isfinite(data[key])]
             series.monitor = known[0] if known else ""
         beam = float(data[series.monitor]) if series.monitor else np.nan
         return beam, self._beamline.monitor_uncertainty * abs(beam)
+
+    def _configured(self, *, seen: bool) -> str:
+        """Tell what the configuration says of the beam; `seen` is whether the water peak is."""
+        monitors = self._beamline.monitors
+        if self._beamline.reduction.trans == WATER:
+            return WATER
+        if monitors is None:
+            return EQUAL
+        if monitors.asynchronous is None:
+            return MONITOR
+        source = WATER if seen else EQUAL
+        logger.info("The monitors are known when the run has ended; until then: %s", source)
+        return source
+
+    def _water(self, q: NDArray[np.float64], curve: NDArray[np.float64]) -> tuple[float, float]:
+        try:
+            peak = self._beamline.reduction.water_peak
+            intensity, sigma = peak_intensity(curve[None], q=q, peak=peak)[0]
+        except ReductionError:
+            return np.nan, np.nan
+        return float(intensity), float(sigma)
 
     def _finish(self, series: "_Series", stop: Document) -> None:
         self.sample, self.chromatogram, self.problem = series.sample, None, ""
@@ -182,7 +211,7 @@ class _Series:
         self.sample = str(start.get("h5xs_sample", ""))
         self.running: RunningElution | None = None
         self.streams: set[str] = set()
-        self.monitor = ""
+        self.source = self.monitor = ""
         self._emit = emit
         self._described: dict[str, event_model.ComposeDescriptorBundle] = {}
         self._run = event_model.compose_run(

@@ -1,5 +1,6 @@
 """A series behind a column while it is measured, through RunEngine, reduction and follower."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from measured_column import FRAMES, PERIOD_S, MeasuredColumn
 from small_beamline import run_documents, small_beamline, small_frames
 
 from h5xs_bluesky.callbacks import ChromatographyFollower, LiveReduction
+from h5xs_bluesky.config import Monitors, ReductionOptions
+from h5xs_bluesky.config.monitors import Asynchronous
+from h5xs_bluesky.errors import ConfigurationError
 from h5xs_bluesky.reduction.chromatography.options import ChromatographyOptions
 
 
@@ -63,8 +67,8 @@ def test_liveplot_draws_rg_against_frame(column: MeasuredColumn) -> None:
         sent += name == "event"
         if sent < 5 or name == "stop":
             plot(name, doc)
-    assert plot.ax.lines[0].get_xdata().tolist() == [0, 1, 2, 3]
-    assert plot.ax.get_ylabel() == "rg [angstrom]"
+    assert list(plot.ax.lines[0].get_xdata()) == [0, 1, 2, 3]
+    assert plot.ax.get_ylabel() == "rg"
     plt.close(plot.ax.figure)
 
 
@@ -124,18 +128,56 @@ def test_a_callback_that_fails_is_logged_and_the_others_go_on(
     assert "on purpose" in caplog.text
 
 
+_ON_THEIR_OWN = Monitors(
+    incident="em1",
+    transmitted="em2",
+    asynchronous=Asynchronous(
+        incident_stream="em1_monitor", transmitted_stream="em2_monitor", stamped="start"
+    ),
+)
+_SEEN = ReductionOptions(water_q_range=(0.06, 0.15))
+
+
 @pytest.mark.parametrize(
-    ("normalize", "known", "why"),
+    ("beam", "changes", "source", "why"),
     [
-        (None, False, "the beamline has monitors, and the run has none of their readings"),
-        (False, True, "exposures are taken as equal"),
+        (None, {}, "monitor", "they are read with the frames"),
+        (None, {"monitors": None}, "equal", "there are none"),
+        (None, {"monitors": _ON_THEIR_OWN}, "equal", "they come too late; no water is seen"),
+        (None, {"monitors": _ON_THEIR_OWN, "reduction": _SEEN}, "water", "that tells it as well"),
+        (None, {"reduction": replace(_SEEN, trans="water")}, "water", "it is configured"),
+        ("equal", {}, "equal", "the user says so"),
     ],
 )
-def test_frames_without_a_beam_have_an_intensity_only_if_exposures_are_equal(
-    tmp_path: Path, normalize: bool | None, known: bool, why: str
+def test_what_tells_the_beam(
+    tmp_path: Path, beam: Any, changes: dict[str, Any], source: str, why: str
 ) -> None:
+    """All frames are alike: what the intensity is depends on the reading of each frame alone."""
+    follower = ChromatographyFollower(small_beamline(**changes), beam=beam)
+    told: list[str] = []
+    of_beam = follower._beam
+
+    def watch(series: Any, *rest: Any) -> tuple[float, float]:
+        found = of_beam(series, *rest)
+        told.append(series.source)
+        assert np.isfinite(found).all()
+        return found
+
+    follower._beam = watch  # type: ignore[method-assign]
+    live = [name for name in follow(tmp_path, follower) if name == "event"]
+    assert len(live) == 30
+    assert set(told) == {source}, why
+
+
+def test_frames_whose_monitor_is_not_read_have_no_intensity(tmp_path: Path) -> None:
     events: list[dict[str, Any]] = []
-    follower = ChromatographyFollower(small_beamline(), normalize=normalize)
+    follower = ChromatographyFollower(small_beamline())
     follower.subscribe(lambda name, doc: events.append(doc) if name == "event" else None)
-    follow(tmp_path, follower, monitors=None)
-    assert {bool(np.isfinite(event["data"]["intensity"])) for event in events} == {known}, why
+    follow(tmp_path, follower, monitors=Monitors(transmitted="em9"))
+    assert not any(np.isfinite(event["data"]["intensity"]) for event in events)
+    assert "a monitor is known" in follower.problem
+
+
+def test_an_unknown_source_of_the_beam_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="expected beam as one of"):
+        ChromatographyFollower(small_beamline(), beam="moon")  # type: ignore[arg-type]
