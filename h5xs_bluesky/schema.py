@@ -101,6 +101,18 @@ AUTOMATIC: Final = "automatic"  # of a subtraction: its factor was found from th
 PROVENANCE: Final = "provenance"  # of the accumulators
 AVERAGING: Final = "averaging"  # of the average, an NXprocess, too
 
+# Members of `reduction/chromatogram`, of a series behind a column; TRANS and CONFIGURATION are
+# attributes there, too.
+CHROMATOGRAM: Final = "chromatogram"
+INTENSITY: Final = "intensity"
+RG: Final = "rg"
+I0: Final = "i0"
+BUFFER_FRAMES: Final = "buffer_frames"
+SAMPLE_FRAMES: Final = "sample_frames"
+PEAKS: Final = "peaks"
+BUFFER_GIVEN: Final = "buffer_given"
+SAMPLE_GIVEN: Final = "sample_given"
+
 # Members of an NXprocess; DETECTORS stands there, too.
 SEQUENCE_INDEX: Final = "sequence_index"
 PROGRAM: Final = "program"

@@ -3,12 +3,16 @@
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 from small_beamline import run_documents, small_beamline, small_frames
 
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
+
+if TYPE_CHECKING:
+    from measured_column import MeasuredColumn
 
 _ROOT = Path(__file__).parents[1]
 
@@ -58,3 +62,11 @@ def running(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     yield send
     send(7)
     live.close()
+
+
+@pytest.fixture(scope="session")
+def column(tmp_path_factory: pytest.TempPathFactory) -> "MeasuredColumn":
+    """A series behind the simulated column, measured once; nobody writes into its experiment."""
+    from measured_column import measure_column
+
+    return measure_column(tmp_path_factory.mktemp("column"))

@@ -1,6 +1,7 @@
 """`h5xs`: an experiment's files, and the curves and patterns in them."""
 
 from h5xs_bluesky.api.methods.buffers import BufferMethods
+from h5xs_bluesky.api.methods.chromatography import ChromatographyMethods
 from h5xs_bluesky.api.methods.curves import CurveMethods
 from h5xs_bluesky.api.methods.export import ExportMethods
 from h5xs_bluesky.api.methods.monitors import MonitorMethods
@@ -12,6 +13,7 @@ class h5xs(  # noqa: N801 - the ancestor's name
     ReductionMethods,
     MonitorMethods,
     BufferMethods,
+    ChromatographyMethods,
     CurveMethods,
     PatternMethods,
     ExportMethods,

@@ -20,12 +20,14 @@ Document = dict[str, Any]
 Emit = Callable[[str, Document], None]
 
 RAW_RUN = "original_run_uid"
+REDUCED = "reduced"  # the stage of the run beside each raw one
 
-_SOURCE = "h5xs_bluesky"
-_CARRIED = (
+CARRIED = (
     *("sample", "scan_id", "plan_name", "plan_type"),
     *("data_session", "project", "group", "owner"),
 )
+
+_SOURCE = "h5xs_bluesky"
 _PER_SOLID_ANGLE = "counts per relative solid angle"
 
 
@@ -64,7 +66,7 @@ class ProcessedRun:
         sample: str,
         beamline: Beamline,
         emit: Emit,
-        stage: str = "reduced",
+        stage: str = REDUCED,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._uid = processed_uid(str(raw_start["uid"]), stage)
@@ -75,7 +77,7 @@ class ProcessedRun:
         self._emit = emit
         self._streams: dict[str, event_model.ComposeDescriptorBundle] = {}
         self._events: Counter[str] = Counter()
-        carried = {key: raw_start[key] for key in _CARRIED if key in raw_start}
+        carried = {key: raw_start[key] for key in CARRIED if key in raw_start}
         self._run = event_model.compose_run(
             uid=self._uid,
             time=clock(),
@@ -164,7 +166,7 @@ class ProcessedRun:
             name=stream,
             uid=self._child(stream),
             time=self._clock(),
-            data_keys={key: _data_key(key, value) for key, value in data.items()},
+            data_keys={key: data_key(key, value) for key, value in data.items()},
             object_keys={_SOURCE: list(data)},
             hints={_SOURCE: {"fields": list(self._integrals)}},
             configuration={},
@@ -182,7 +184,7 @@ def processed_uid(raw_uid: str, stage: str = "reduced") -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{RAW_RUN}:{raw_uid}/{stage}"))
 
 
-def _data_key(name: str, value: Any) -> Any:
+def data_key(name: str, value: Any) -> Any:
     """Describe a field by its first value, and the units of those that have any."""
     array = np.asarray(value)
     key: Document = {"source": _SOURCE, "shape": list(array.shape), "dtype": "string"}

@@ -130,7 +130,11 @@ def from_reduced(
     if average is not None and reduced.subtraction is not None:
         subtraction = reduced.subtraction
         curve = _curve(subtraction.curve, average.trans, f"{name} subtracted", qgrid)
-        curve.comments = f"buffer: {subtraction.buffer}\nsc_factor: {subtraction.sc_factor:.9g}"
+        buffer = subtraction.buffer
+        if reduced.chromatogram is not None:
+            own = np.flatnonzero(reduced.chromatogram.buffer_frames)
+            buffer = f"{own.size} of the frames {own[0]} to {own[-1]} of {buffer}"
+        curve.comments = f"buffer: {buffer}\nsc_factor: {subtraction.sc_factor:.9g}"
         _set_beam(curve, _mean_beam(beams, average.kept))
         curves[schema.SUBTRACTED] = curve
         attrs[schema.SC_FACTOR] = subtraction.sc_factor

@@ -25,6 +25,8 @@ from h5xs_bluesky.io.processed import read_reduced, write_reduced
 from h5xs_bluesky.io.provenance import Process, Provenance, read_provenance, run_uid_of
 from h5xs_bluesky.io.py4xs_files import added_for_py4xs
 from h5xs_bluesky.reduction.average import unite_averages
+from h5xs_bluesky.reduction.chromatography.analyse import Chromatogram
+from h5xs_bluesky.reduction.chromatography.reduced import reduce_elution
 from h5xs_bluesky.reduction.integration.integrate import Integrator
 from h5xs_bluesky.reduction.sample import ReducedSample
 from h5xs_bluesky.reduction.scale import AUTO
@@ -176,6 +178,8 @@ class _Again:
         """Subtract the buffers anew, which are averaged anew, too."""
         if stored.subtraction is None or fresh.average is None:
             return fresh
+        if stored.chromatogram is not None:
+            return self._eluted(fresh, stored, stored.chromatogram, provenance)
         averages = []
         for buffer in split_names(stored.subtraction.buffer):
             average = self._average_of(buffer)
@@ -191,6 +195,26 @@ class _Again:
             normalize=beamline.normalizes,
             q=beamline.qgrid.centers,
             peak=stored.peak or beamline.reduction.water_peak,
+        )
+
+    def _eluted(
+        self,
+        fresh: ReducedSample,
+        stored: ReducedSample,
+        chromatogram: Chromatogram,
+        provenance: Provenance,
+    ) -> ReducedSample:
+        """Analyse a series behind a column anew, with the frames that the user gave."""
+        beamline = self._beamline(provenance.frames)
+        return reduce_elution(
+            fresh,
+            name="" if stored.subtraction is None else stored.subtraction.buffer,
+            q=beamline.qgrid.centers,
+            relative_uncertainty=beamline.monitor_uncertainty,
+            normalize=beamline.normalizes,
+            options=chromatogram.options,
+            buffer_frames=chromatogram.buffer_frames if chromatogram.buffer_given else None,
+            sample_frames=chromatogram.sample_frames if chromatogram.sample_given else None,
         )
 
     def _average_of(self, buffer: str) -> "Average | None":

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from h5xs_bluesky.api.processed_documents import RAW_RUN
 from h5xs_bluesky.callbacks.documents import Document
-from h5xs_bluesky.callbacks.processed_documents import RAW_RUN
 from h5xs_bluesky.catalogs.databroker_runs import databroker_run
 from h5xs_bluesky.catalogs.source import (
     Documents,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError
+from h5xs_bluesky.io.chromatograms import read_chromatogram, write_chromatogram
 from h5xs_bluesky.io.frames import LIBVER, refresh
 from h5xs_bluesky.io.links import follow, refuse_outside
 from h5xs_bluesky.io.provenance import Provenance, write_provenance
@@ -145,6 +146,8 @@ def write_reduced(
         subtracted.attrs[schema.BUFFER] = sample.subtraction.buffer
         subtracted.attrs[schema.SC_FACTOR] = sample.subtraction.sc_factor
         subtracted.attrs[schema.AUTOMATIC] = sample.subtraction.automatic
+    if sample.chromatogram is not None:
+        write_chromatogram(reduction, sample.chromatogram)
     if provenance is not None:
         write_provenance(reduction, provenance)
 
@@ -241,6 +244,7 @@ def read_processed(sample: h5py.Group) -> ReducedSample:
         selection=_read_selection(reduction.get(schema.SELECTION)),
         average=_read_average(reduction),
         subtraction=_read_subtraction(sample),
+        chromatogram=read_chromatogram(reduction),
     )
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.average import Average, average_frames
+from h5xs_bluesky.reduction.chromatography.analyse import Chromatogram
 from h5xs_bluesky.reduction.merge import merge_detectors
 from h5xs_bluesky.reduction.scale import AUTO, water_scale
 from h5xs_bluesky.reduction.similarity import Selection, SelectionOptions, select_frames
@@ -61,6 +62,9 @@ class ReducedSample:
         The user's own range of the water peak; None for the configuration's.
     sc_factor
         The user's own for the buffer, or ``"auto"``; None for the configuration's.
+    chromatogram
+        Of a series behind a column: what elutes, and which frames average and buffer are. Dropped
+        with the average.
     """
 
     detectors: Mapping[str, Accumulators]
@@ -76,6 +80,7 @@ class ReducedSample:
     selection: Selection | None = None
     average: Average | None = None
     subtraction: Subtraction | None = None
+    chromatogram: Chromatogram | None = None
 
     @property
     def merged(self) -> Accumulators:
@@ -139,7 +144,8 @@ class ReducedSample:
         water = self.water
         if mode == WATER or find_peak:
             water = peak_intensity(self.merged.curve(), q=q, peak=peak)
-        changed = replace(self, trans_mode=mode, water=water, average=None, subtraction=None)
+        without = replace(self, average=None, subtraction=None, chromatogram=None)
+        changed = replace(without, trans_mode=mode, water=water)
         if self.average is None or self.selection is None:
             return changed
         return changed.averaged_over(self.selection, relative_uncertainty=relative_uncertainty)
@@ -202,7 +208,8 @@ class ReducedSample:
             trans_sigma=self.trans_sigma(relative_uncertainty),
             trans_mode=self.trans_mode,
         )
-        return replace(self, selection=selection, average=average, subtraction=None)
+        without = replace(self, subtraction=None, chromatogram=None)
+        return replace(without, selection=selection, average=average)
 
     def _typical_uncertainty(self, relative_uncertainty: float) -> float:
         """Give the relative uncertainty of most frames' transmitted beam."""
@@ -280,4 +287,4 @@ class ReducedSample:
         subtraction = Subtraction(
             curve=curve, buffer=name, sc_factor=used, automatic=sc_factor == AUTO
         )
-        return replace(self, subtraction=subtraction)
+        return replace(self, subtraction=subtraction, chromatogram=None)

@@ -6,12 +6,10 @@ from typing import Any
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data2d import Data2d
+from h5xs_bluesky.api.processed_documents import RAW_RUN, REDUCED
 from h5xs_bluesky.callbacks.documents import Document
-from h5xs_bluesky.callbacks.processed_documents import RAW_RUN
 from h5xs_bluesky.reduction.similarity import Selection
 from h5xs_bluesky.view.shown_run import PATTERNS, RESULTS, SELECTION, ShownRun
-
-_REDUCED = "reduced"
 
 
 class Board:
@@ -73,7 +71,7 @@ class Board:
                 run.changed(SELECTION)
 
     def _begin(self, start: Document) -> None:
-        if start.get("analysis_stage") != _REDUCED:  # a buffer that came later: no frames
+        if start.get("analysis_stage") != REDUCED:  # a buffer that came later: no frames
             return
         self._number += 1
         run = ShownRun(

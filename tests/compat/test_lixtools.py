@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from h5xs_bluesky.compat.lixtools.hdf import h5sol_HPLC, h5sol_HT
+from h5xs_bluesky.compat.py4xs.slnxs import trans_mode
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.sim.samples import PROTEIN
 
@@ -45,6 +46,24 @@ def test_series_behind_a_column_is_its_own_buffer(sec: Path) -> None:
     peak = dt.subtract_buffer(range(12), range(25, 30), sc_factor=1.0)
     assert peak is not None
     assert peak.guinier(0.015).rg == pytest.approx(RG, abs=1)
+
+
+@pytest.mark.parametrize("mode", [trans_mode.from_waxs, trans_mode.external])
+def test_such_a_series_is_analysed_whatever_tells_the_beam(sec: Path, mode: trans_mode) -> None:
+    """The detectors, the WAXS among them, the q-grid and the water peak are LiX's."""
+    dt = h5sol_HPLC(sec)
+    dt.load_data()
+    dt.set_trans(mode)
+    found = dt.process_sec()
+    assert found.main is not None
+    assert found.main.position == pytest.approx(27, abs=0.2)
+    assert np.flatnonzero(found.buffer_frames)[-1] < 12
+    sample = found.rg[found.sample_frames]
+    assert abs(np.average(sample[:, 0], weights=sample[:, 1] ** -2) - RG) < 1
+    assert dt.get_d1("column", "subtracted").guinier(0.015).rg == pytest.approx(RG, abs=1)
+    dt.subtract_buffer("0-8")
+    assert isinstance(dt.d1s["column"]["subtracted"], list), "lixtools' own way still works"
+    np.testing.assert_array_equal(h5sol_HPLC(sec).get_sec().rg, found.rg)
 
 
 def test_frames_without_a_known_beam_are_not_normalised(sec: Path) -> None:

@@ -5,8 +5,8 @@ import pytest
 from small_beamline import Documents, run_documents, small_beamline, small_frames
 
 from h5xs_bluesky import h5xs
+from h5xs_bluesky.api.processed_documents import ProcessedRun
 from h5xs_bluesky.callbacks import LiveReduction
-from h5xs_bluesky.callbacks.processed_documents import ProcessedRun
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.view import shown_run
 from h5xs_bluesky.view.board import Board

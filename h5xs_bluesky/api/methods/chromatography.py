@@ -1,0 +1,153 @@
+"""The methods of `h5xs` for series behind a column (SEC)."""
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import ArrayLike
+
+from h5xs_bluesky import schema
+from h5xs_bluesky.api.data1d import Data1d
+from h5xs_bluesky.api.experiment import Experiment
+from h5xs_bluesky.errors import ReductionError
+from h5xs_bluesky.reduction.chromatography.analyse import Chromatogram, frame_mask
+from h5xs_bluesky.reduction.chromatography.options import ChromatographyOptions
+from h5xs_bluesky.reduction.chromatography.reduced import reduce_elution
+from h5xs_bluesky.reduction.sample import ReducedSample
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+logger = logging.getLogger(__name__)
+
+_DRIFT = 0.02  # of the peak's height
+_SIGNIFICANT = 5.0  # σ
+
+
+class ChromatographyMethods(Experiment):
+    """Analyse series behind a column, in which some frames are the buffer of the others."""
+
+    def process_sec(
+        self,
+        sn: str | None = None,
+        *,
+        buffer_frames: ArrayLike | None = None,
+        sample_frames: ArrayLike | None = None,
+        options: ChromatographyOptions | None = None,
+    ) -> Chromatogram:
+        """Find the peak, choose buffer and sample, give Rg and I(0) of every frame.
+
+        The average of the sample's frames becomes the sample's ``"averaged"``, that less the
+        buffer's its ``"subtracted"``; both are saved with the chromatogram, and exported as any
+        other. `average_d1s`, `set_trans` and `subtract_buffer` drop the chromatogram.
+
+        Parameters
+        ----------
+        sn
+            The sample.
+        buffer_frames, sample_frames
+            Numbers of frames, as in ``range(10, 60)``, or for each frame whether it is meant;
+            found automatically where not given.
+        options
+            How; the defaults of `ChromatographyOptions` otherwise.
+
+        Raises
+        ------
+        ReductionError
+            If the sample is not reduced, or there is no peak, no buffer, or no frames with one Rg,
+            unless they are given.
+
+        Examples
+        --------
+        >>> found = dt.process_sec("lysozyme", buffer_frames=range(20, 90))  # doctest: +SKIP
+        >>> found.main.position, found.rg[found.sample_frames]  # doctest: +SKIP
+        """
+        name = self._source.resolve(sn)
+        with self._source.reading():
+            reduced = self._reduced_series(name)
+            frames = len(reduced.superseded)
+            given = {"buffer_frames": buffer_frames, "sample_frames": sample_frames}
+            beamline = self._memory.beamline
+            try:
+                done = reduce_elution(
+                    reduced,
+                    name=name,
+                    q=beamline.qgrid.centers,
+                    relative_uncertainty=beamline.monitor_uncertainty,
+                    normalize=beamline.normalizes,
+                    options=options,
+                    **{
+                        key: None if wanted is None else frame_mask(wanted, frames, name=key)
+                        for key, wanted in given.items()
+                    },
+                )
+            except ReductionError as error:
+                raise ReductionError(f"{name}: {error}") from error
+            self._memory.change(name, done, explicit=True)
+            self._save_at_once(name)
+        return _told(name, done)
+
+    def get_sec(self, sn: str | None = None) -> Chromatogram:
+        """Give what `process_sec` found, from memory or from the file.
+
+        Raises
+        ------
+        ReductionError
+            If the sample was not analysed, or averaged otherwise since.
+        """
+        name = self._source.resolve(sn)
+        with self._source.reading():
+            reduced = self._reduced_series(name)
+        if reduced.chromatogram is None:
+            raise ReductionError(
+                f"{name}: expected a chromatogram, found none: call process_sec() first"
+            )
+        return reduced.chromatogram
+
+    def plot_sec(self, sn: str | None = None, *, fontsize: Any = "large") -> "Figure":
+        """Plot chromatogram and Rg against frame, and the curve of the peak less the buffer.
+
+        Parameters
+        ----------
+        fontsize
+            Of the axes' labels, as matplotlib takes it.
+
+        Returns
+        -------
+        Figure
+
+        Raises
+        ------
+        ReductionError
+            If the sample was not analysed (`process_sec`).
+        """
+        from h5xs_bluesky.api.plots.chromatograms import plot_chromatogram
+
+        name = self._source.resolve(sn)
+        chromatogram = self.get_sec(name)
+        subtracted = self._memory.curves(name, schema.SUBTRACTED)
+        (curve,) = [subtracted] if isinstance(subtracted, Data1d) else subtracted
+        return plot_chromatogram(chromatogram, curve, title=name, fontsize=fontsize)
+
+    def _reduced_series(self, name: str) -> ReducedSample:
+        reduced = self._memory.load(name)
+        if reduced is None:
+            raise ReductionError(
+                f"{name}: expected reduced frames, found {sorted(self.d1s[name]) or 'no curves'}: "
+                "call load_data() first"
+            )
+        return reduced
+
+
+def _told(name: str, done: ReducedSample) -> Chromatogram:
+    """Give the chromatogram; what a reader should know of it is logged."""
+    chromatogram = done.chromatogram
+    if chromatogram is None:
+        raise RuntimeError(f"{name}: expected a chromatogram")
+    drift, sigma = chromatogram.drift
+    if abs(drift) > max(_DRIFT, _SIGNIFICANT * sigma):
+        logger.warning(
+            "%s: the series ends %.1f %% of the peak's height %s its buffer: the cell may have "
+            "fouled, or something still elutes; frames behind the peak hold that, too",
+            *(name, 100 * abs(drift), "above" if drift > 0 else "below"),
+        )
+    return chromatogram
