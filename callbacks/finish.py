@@ -10,7 +10,7 @@ import numpy as np
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.buffers import subtract_average
 from h5xs_bluesky.api.monitors import FramesOfSample, complete_trans
-from h5xs_bluesky.callbacks.processed_documents import ProcessedRun
+from h5xs_bluesky.api.processed_documents import ProcessedRun
 from h5xs_bluesky.callbacks.raw_writer import RawWriter
 from h5xs_bluesky.callbacks.reducer import RunReducer
 from h5xs_bluesky.config import Beamline

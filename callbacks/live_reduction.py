@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from h5xs_bluesky.api.processed_documents import RAW_RUN
 from h5xs_bluesky.callbacks.documents import (
     Document,
     FrameStack,
@@ -24,7 +25,6 @@ from h5xs_bluesky.callbacks.documents import (
 )
 from h5xs_bluesky.callbacks.early import EarlyDocuments
 from h5xs_bluesky.callbacks.pipeline import Pipeline
-from h5xs_bluesky.callbacks.processed_documents import RAW_RUN
 from h5xs_bluesky.callbacks.room import Room
 from h5xs_bluesky.callbacks.status import RunStatus, StatusTicker
 from h5xs_bluesky.callbacks.subscribers import Subscribers

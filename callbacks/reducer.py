@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.api.processed_documents import ProcessedRun
 from h5xs_bluesky.callbacks.configurations import Configuration
 from h5xs_bluesky.callbacks.documents import Document
-from h5xs_bluesky.callbacks.processed_documents import ProcessedRun
 from h5xs_bluesky.callbacks.room import Room
 from h5xs_bluesky.callbacks.rows import AcknowledgedEvent
 from h5xs_bluesky.callbacks.status import RunStatus

@@ -8,6 +8,7 @@ from h5xs_bluesky.cli.export import export
 from h5xs_bluesky.cli.import_files import import_
 from h5xs_bluesky.cli.info import info
 from h5xs_bluesky.cli.pack import pack
+from h5xs_bluesky.cli.publish import publish
 from h5xs_bluesky.cli.repair import repair
 from h5xs_bluesky.cli.serve import serve
 from h5xs_bluesky.cli.show import show
@@ -35,3 +36,4 @@ app.command()(pack)
 app.command()(verify)
 app.command()(repair)
 app.command()(serve)
+app.command()(publish)

@@ -34,6 +34,9 @@ def serve(
     raw_files: Annotated[
         bool, typer.Option("--raw-files", help="Let clients download files as they are on disk.")
     ] = False,
+    runs: Annotated[
+        bool, typer.Option("--runs/--no-runs", help="Publish runs and their curves, too.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the address as JSON.")] = False,
 ) -> None:
     """Serve a folder with Tiled, and what is measured into it while it is served.
@@ -68,6 +71,7 @@ def serve(
             catalog=catalog,
             roots=tuple(root or ()),
             raw_files=raw_files,
+            runs=runs,
         )
         run(options, announce=announce)
     except (ConfigurationError, OSError) as error:

@@ -32,6 +32,7 @@ from h5xs_bluesky.io.py4xs_files import detector_texts
 from h5xs_bluesky.tiled.arrays import (
     KnownValues,
     PartOfCurve,
+    PublishedFrames,
     serve_curves,
     serve_frames,
     serve_values,
@@ -103,9 +104,15 @@ class H5XSAdapter:
 
     @classmethod
     def from_catalog(
-        cls, data_source: Any, node: Any, /, sample: str | None = None, **_: Any
-    ) -> H5XSContainer:
-        """Serve a registered file, or one sample of it.
+        cls,
+        data_source: Any,
+        node: Any,
+        /,
+        sample: str | None = None,
+        dataset: str | None = None,
+        **_: Any,
+    ) -> H5XSContainer | PublishedFrames:
+        """Serve a registered file, one sample of it, or one dataset of frames of the sample.
 
         Raises
         ------
@@ -118,6 +125,8 @@ class H5XSAdapter:
         )
         if sample is None:
             return experiment_container(served)
+        if dataset is not None:
+            return PublishedFrames(served, f"{sample}/{dataset}", data_source.structure)
         return sample_container(served, sample, metadata=node.metadata_)
 
     @classmethod
@@ -253,7 +262,7 @@ def _processed(served: ServedFile, sample: str) -> H5XSContainer:
     children: dict[str, Any] = {}
     with served.reading() as file:
         group = served.group(file, sample)
-        common = _curve_metadata(file, group)
+        common = curve_metadata(file, group)
         for name, dataset in curve_datasets(served, group):
             metadata = {**common, "curve": name, **_intensity(dataset)}
             path = f"{sample}/{schema.PROCESSED}/{name}"
@@ -261,7 +270,8 @@ def _processed(served: ServedFile, sample: str) -> H5XSContainer:
     return _container(served, children)
 
 
-def _curve_metadata(file: h5py.File, group: h5py.Group) -> dict[str, Any]:
+def curve_metadata(file: h5py.File, group: h5py.Group) -> dict[str, Any]:
+    """Give what is told with each curve of a sample: names, scan, buffer, q and units."""
     buffer = (
         {schema.BUFFER: text(group.attrs[schema.BUFFER])} if schema.BUFFER in group.attrs else {}
     )
@@ -281,7 +291,7 @@ def _plain_curves(served: ServedFile, sample: str) -> H5XSContainer:
     children: dict[str, Any] = {}
     with served.reading() as file:
         group = served.group(file, sample)
-        common = _curve_metadata(file, group)
+        common = curve_metadata(file, group)
         if q := common.pop(Q):
             children[Q] = KnownValues(served, np.asarray(q), metadata={"unit": Q_UNIT})
         for name, dataset in curve_datasets(served, group):

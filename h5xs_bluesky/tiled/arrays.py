@@ -137,6 +137,26 @@ class ServedFrames(ServedArray):
         return stack
 
 
+class PublishedFrames(ServedFrames):
+    """Frames with the shape that a run's documents give them: (events, H, W), (events, k, H, W)."""
+
+    def __init__(self, served: ServedFile, dataset: str, structure: ArrayStructure) -> None:
+        super().__init__(
+            served,
+            dataset,
+            shape=tuple(structure.shape),
+            dtype=structure.data_type.to_numpy_dtype(),
+            chunks=structure.chunks,
+            metadata={},
+            specs=[],
+        )
+
+    def _fits(self, stored: tuple[int, ...]) -> bool:
+        shape = self.structure().shape
+        frames = int(np.prod(shape[:-2]))
+        return len(stored) == 3 and stored[1:] == shape[-2:] and stored[0] >= frames
+
+
 def serve_frames(
     served: ServedFile,
     path: str,

@@ -4,10 +4,7 @@ Tiled finds these classes by the spec of a node (entry points ``tiled.special_cl
 package is not installed the nodes are Tiled's own containers and arrays.
 """
 
-import logging
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,13 +23,12 @@ from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.names import safe_name
 from h5xs_bluesky.io.py4xs_files import detectors_from_json
 from h5xs_bluesky.tiled.arrays import FRAMES_SPEC
+from h5xs_bluesky.tiled.following import Following
 from h5xs_bluesky.tiled.summaries import from_client
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from pandas import DataFrame
-
-logger = logging.getLogger(__name__)
 
 _SINGLE = (schema.AVERAGED, schema.SUBTRACTED)
 
@@ -148,7 +144,7 @@ class SampleClient(Container):  # type: ignore[misc]
             If it has no curves yet.
         """
         node = self._curve_node(schema.MERGED)
-        frames = self._frames(node, 0, node.shape[0])
+        frames = self.curves_of(node, node[: node.shape[0]], 0)
         monitors = self.get_mon()
         selected = len(monitors) == len(frames) and monitors[schema.KEPT].notna().all()
         averaged = schema.AVERAGED in self[schema.PROCESSED]
@@ -196,10 +192,12 @@ class SampleClient(Container):  # type: ignore[misc]
         self["monitors"].export(str(written[-1]), format="csv")
         return written
 
-    def follow(self, callback: Callable[[Data1d], Any]) -> "Following":
+    def follow(self, callback: Callable[[Data1d], Any]) -> Following:
         """Call back with the merged curve of each frame: those that are there, then as they come.
 
-        The server tells of new frames about once a second. Ends by itself when the run does.
+        Where the server publishes runs, each curve comes in a message as soon as it is reduced;
+        elsewhere the server tells of new frames about once a second. Ends by itself when the run
+        does.
 
         Parameters
         ----------
@@ -226,11 +224,12 @@ class SampleClient(Container):  # type: ignore[misc]
             )
         return known[group]
 
-    def _frames(self, node: Any, first: int, last: int) -> list[Data1d]:
+    def curves_of(self, node: Any, values: Any, first: int) -> list[Data1d]:
+        """Make curves of values (k, 2, nq) that frames from `first` on have in a node."""
         label = f"{self._name} {schema.MERGED}, frame"
         return [
-            self._curve(node, values, f"{label} {number}")
-            for number, values in enumerate(node[first:last], start=first)
+            self._curve(node, each, f"{label} {number}")
+            for number, each in enumerate(values, start=first)
         ]
 
     def _curve(self, node: Any, values: Any, label: str) -> Data1d:
@@ -242,58 +241,3 @@ class SampleClient(Container):  # type: ignore[misc]
             trans=np.nan if trans is None else float(trans),
             label=label,
         )
-
-
-class Following:
-    """Curves of a sample on their way to a callback.
-
-    Parameters
-    ----------
-    sample
-        What is followed.
-    callback
-        Called with each curve, in the order of the frames.
-    """
-
-    def __init__(self, sample: SampleClient, callback: Callable[[Data1d], Any]) -> None:
-        self._sample = sample
-        self._callback = callback
-        self._sent = 0
-        self._ended = threading.Event()
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="follow")
-        self._subscription = sample.parent.subscribe(self._executor)
-        self._subscription.child_metadata_updated.add_callback(self._update)
-        self._subscription.start_in_thread()
-        self._executor.submit(self._catch_up, sample.refresh().metadata)
-
-    def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until the run has ended and all curves were given; False if that takes longer."""
-        return self._ended.wait(timeout_s)
-
-    def stop(self) -> None:
-        """Call back no more."""
-        self._ended.set()
-        self._subscription.disconnect()
-
-    def _update(self, update: Any) -> None:
-        if update.key == self._sample.item["id"]:
-            self._catch_up(update.metadata)
-
-    def _catch_up(self, metadata: Any) -> None:
-        """Give the curves that have come since."""
-        if self._ended.is_set():
-            return
-        reduced = int(metadata.get("reduced") or 0)
-        try:
-            if reduced > self._sent:
-                node = self._sample[schema.PROCESSED][schema.MERGED]
-                for curve in self._sample._frames(node, self._sent, reduced):  # noqa: SLF001
-                    self._sent += 1
-                    self._callback(curve)
-        except Exception:  # its subscription would end without a word
-            logger.exception("A curve of %s did not reach its callback", self._sample.uri)
-        frames = metadata.get("frames") if metadata.get("kept") is None else reduced
-        if metadata.get("stop") and frames == self._sent:
-            self._ended.set()
-            # Its own thread cannot wait for itself.
-            threading.Thread(target=self._subscription.disconnect, daemon=True).start()

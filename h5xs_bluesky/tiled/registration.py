@@ -86,6 +86,11 @@ class FolderRegistration:
         self._samples: dict[Key, dict[str, _Registered]] = {}
         self._listed: dict[Key, tuple[Signature, list[str]]] = {}
         self._look_for_strangers = alone
+        self._stale = False
+
+    def forget(self) -> None:
+        """Look at the catalogue anew at the next occasion: it may not be what it was."""
+        self._stale = True
 
     def update(self, stop: threading.Event | None = None) -> Changes:
         """Look at the folder once, and bring the catalogue up to it.
@@ -102,6 +107,10 @@ class FolderRegistration:
         httpx.HTTPError
             If the server cannot be reached.
         """
+        if self._stale:
+            self._stale = False
+            self._containers.clear()
+            self._samples.clear()
         changes = Changes()
         files = self._served.files()
         if self._look_for_strangers:
@@ -231,8 +240,9 @@ def watch_folder(
     while not stop.is_set():
         try:
             changes = registration.update(stop)
-        except (httpx.HTTPError, OSError, ClientError) as error:
+        except (httpx.HTTPError, OSError, ClientError, KeyError) as error:
             logger.warning("The catalogue is behind its folder: %s", error)
+            registration.forget()
         else:
             if changes:
                 logger.info("Catalogue: %s", changes)

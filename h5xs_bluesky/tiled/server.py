@@ -45,6 +45,8 @@ class ServerOptions:
         Further folders that links in the files may lead into.
     raw_files
         Let clients download whole files as they are on disk.
+    runs
+        Publish runs and their curves, too.
     period_s
         How often to look for what is new.
 
@@ -62,6 +64,7 @@ class ServerOptions:
     catalog: Path | None = None
     roots: tuple[Path, ...] = ()
     raw_files: bool = False
+    runs: bool = True
     period_s: float = 1.0
 
     def __post_init__(self) -> None:
@@ -87,6 +90,7 @@ def server_configuration(options: ServerOptions, *, catalog: Path, api_key: str)
         "catalog": {
             "uri": f"sqlite:///{catalog.resolve()}",
             "readable_storage": [str(options.folder.resolve())],
+            "writable_storage": writable_storage(catalog),
             "adapters_by_mimetype": dict(MIMETYPES),
         },
         "authentication": {
@@ -98,6 +102,16 @@ def server_configuration(options: ServerOptions, *, catalog: Path, api_key: str)
         "file_extensions": dict(FILE_EXTENSIONS),
         "expose_raw_assets": options.raw_files,
     }
+
+
+def writable_storage(catalog: Path) -> list[str]:
+    """Give where a server keeps what is published to it, beside its catalogue.
+
+    Arrays lie in a folder, tables in a database. They can be lost with the catalogue, and are made
+    anew with it.
+    """
+    stem = catalog.resolve().with_suffix("")
+    return [f"file://localhost{stem}.arrays", f"sqlite:///{stem}.tables.db"]
 
 
 def serve(options: ServerOptions, *, announce: Callable[[str, str], None]) -> None:
@@ -202,14 +216,17 @@ def _watch(
     """Register the folder through the running server, as any other client would."""
     from tiled.client import from_uri
 
-    from h5xs_bluesky.tiled.registration import FolderRegistration, watch_folder
+    from h5xs_bluesky.tiled.publishing import Publication, keep_published
 
     waited = 0.0
     while not server.started:
         if stop.wait(_PERIOD_S) or waited > _START_WITHIN_S:
             return
         waited += _PERIOD_S
-    client = from_uri(address.replace("//0.0.0.0:", "//127.0.0.1:"), api_key=api_key)
+    local = address.replace("//0.0.0.0:", "//127.0.0.1:")
     announce(address, api_key)
-    registration = FolderRegistration(client, options.folder, alone=True)
-    watch_folder(registration, period_s=options.period_s, stop=stop)
+
+    publication = Publication(
+        lambda: from_uri(local, api_key=api_key), options.folder, alone=True, runs=options.runs
+    )
+    keep_published(publication, period_s=options.period_s, stop=stop)

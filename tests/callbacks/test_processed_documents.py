@@ -228,7 +228,7 @@ def test_callback_gets_whole_runs_only(tmp_path: Path) -> None:
 def test_failure_to_make_documents_is_in_the_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from h5xs_bluesky.callbacks import processed_documents
+    from h5xs_bluesky.api import processed_documents
 
     def broken(*_: Any, **__: Any) -> None:
         raise RuntimeError("injected")

@@ -1,6 +1,7 @@
 """Bluesky documents of a run's curves: a processed run beside the raw one."""
 
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.callbacks.documents import Document
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.integrals import integrate_range
 from h5xs_bluesky.reduction.sample import ReducedSample
 
+Document = dict[str, Any]
 Emit = Callable[[str, Document], None]
 
 RAW_RUN = "original_run_uid"
@@ -31,8 +32,10 @@ class ProcessedRun:
     """Emits the documents of one processed run, in the order in which its methods are called.
 
     The start document names the raw run under ``original_run_uid`` and carries over what says
-    whose data they are. Stream ``primary`` has an event for every frame position; ``averaged``
-    and ``subtracted`` have one each. All of them have ``q``, ``I`` and ``sigma`` (nq,), merged
+    whose data they are. Its uid, and those of descriptors and stop, follow from the raw run's: who
+    makes the run again from the files finds it where it was sent before. Stream ``primary`` has an
+    event for every frame position; ``averaged`` and ``subtracted`` have one each. All of them have
+    ``q``, ``I`` and ``sigma`` (nq,), merged
     over the detectors and not divided by the monitor, q in Å⁻¹, NaN in bins without pixels; each
     integral of the configuration with its uncertainty; and the ``transmitted`` beam, NaN where it
     is not known.
@@ -49,6 +52,8 @@ class ProcessedRun:
         Called with each document.
     stage
         Told as ``analysis_stage``.
+    clock
+        Gives the time of the next document, in s since the epoch.
     """
 
     def __init__(
@@ -59,7 +64,10 @@ class ProcessedRun:
         beamline: Beamline,
         emit: Emit,
         stage: str = "reduced",
+        clock: Callable[[], float] = time.time,
     ) -> None:
+        self._uid = processed_uid(str(raw_start["uid"]), stage)
+        self._clock = clock
         self._qgrid = beamline.qgrid
         whole = (float(self._qgrid.edges[0]), float(self._qgrid.edges[-1]))
         self._integrals = beamline.integrals or {"total": whole}
@@ -67,6 +75,8 @@ class ProcessedRun:
         self._streams: dict[str, event_model.ComposeDescriptorBundle] = {}
         carried = {key: raw_start[key] for key in _CARRIED if key in raw_start}
         self._run = event_model.compose_run(
+            uid=self._uid,
+            time=clock(),
             metadata={
                 **carried,
                 RAW_RUN: str(raw_start["uid"]),
@@ -123,7 +133,10 @@ class ProcessedRun:
     def stop(self, *, exit_status: str = "success", reason: str = "") -> None:
         """Emit the stop document, with the raw run's `exit_status`, or ``"fail"`` and why."""
         status: Any = exit_status
-        self._emit("stop", dict(self._run.compose_stop(exit_status=status, reason=reason)))
+        doc = self._run.compose_stop(
+            exit_status=status, reason=reason, time=self._clock(), uid=self._child("stop")
+        )
+        self._emit("stop", dict(doc))
 
     def _event(self, stream: str, curve: NDArray[np.float64], rest: Document) -> None:
         data: Document = {"q": self._qgrid.centers, "I": curve[0], "sigma": curve[1], **rest}
@@ -133,14 +146,17 @@ class ProcessedRun:
             )
         if stream not in self._streams:
             self._streams[stream] = self._describe(stream, data)
+        now = self._clock()
         event = self._streams[stream].compose_event(
-            data=data, timestamps=dict.fromkeys(data, time.time()), validate=False
+            data=data, timestamps=dict.fromkeys(data, now), time=now, validate=False
         )
         self._emit("event", dict(event))
 
     def _describe(self, stream: str, data: Document) -> event_model.ComposeDescriptorBundle:
         bundle = self._run.compose_descriptor(
             name=stream,
+            uid=self._child(stream),
+            time=self._clock(),
             data_keys={key: _data_key(key, value) for key, value in data.items()},
             object_keys={_SOURCE: list(data)},
             hints={_SOURCE: {"fields": list(self._integrals)}},
@@ -149,6 +165,14 @@ class ProcessedRun:
         )
         self._emit("descriptor", dict(bundle.descriptor_doc))
         return bundle
+
+    def _child(self, name: str) -> str:
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self._uid}/{name}"))
+
+
+def processed_uid(raw_uid: str, stage: str = "reduced") -> str:
+    """Give the uid of the processed run of a raw one."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{RAW_RUN}:{raw_uid}/{stage}"))
 
 
 def _data_key(name: str, value: Any) -> Any:

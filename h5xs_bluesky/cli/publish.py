@@ -1,0 +1,103 @@
+"""`h5xs publish`: a folder's samples and runs in the catalogue of a Tiled server."""
+
+import json
+import logging
+import signal
+import threading
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from h5xs_bluesky.cli.common import UNUSABLE, AsJson
+
+SOME_FAILED = 1
+NOT_INSTALLED = 3
+
+_PERIOD_S = 1.0
+
+
+def publish(
+    folder: Annotated[
+        Path, typer.Argument(help="An experiment's folder, or one with experiments in it.")
+    ],
+    to: Annotated[str, typer.Option("--to", help="Address of a Tiled server.")],
+    api_key: Annotated[
+        str | None, typer.Option(envvar="H5XS_API_KEY", help="A key that may write.")
+    ] = None,
+    under: Annotated[
+        str, typer.Option(help="A container of the catalogue, as proposals/1234.")
+    ] = "",
+    tag: Annotated[
+        list[str] | None, typer.Option(help="An access tag of all that is made; repeatable.")
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on, with what is measured meanwhile.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fill the catalogue of a Tiled server from a folder; what is there already is left alone.
+
+    Exit status 1 if some of it cannot be published, 2 if there is no such folder or the server
+    does not take it, 3 if Tiled is not installed.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        from h5xs_bluesky.tiled import publishing
+    except ImportError as error:
+        typer.echo(f"h5xs publish: {error}: pip install 'h5xs_bluesky[tiled]'", err=True)
+        raise typer.Exit(NOT_INSTALLED) from error
+    if not folder.is_dir():
+        typer.echo(f"h5xs publish: expected a folder, found none at {folder}", err=True)
+        raise typer.Exit(UNUSABLE)
+    connect = publishing.connector(to, api_key, under)
+    if watch:
+        _go_on(connect, folder, tag or None)
+        return
+    import httpx
+    from tiled.client.utils import ClientError
+
+    try:
+        outcome = publishing.Publication(connect, folder, access_tags=tag or None).update()
+    except (httpx.HTTPError, ClientError, OSError, ValueError) as error:
+        typer.echo(f"h5xs publish: {to}: {error}", err=True)
+        raise typer.Exit(UNUSABLE) from error
+    if as_json:
+        typer.echo(json.dumps(asdict(outcome), indent=1))
+    else:
+        _show(asdict(outcome))
+    if outcome.failed:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _go_on(connect: Any, folder: Path, tags: list[str] | None) -> None:
+    """Publish until SIGINT or SIGTERM; a server that is not there is waited for."""
+    from h5xs_bluesky.tiled import publishing
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    publication = None
+    while publication is None and not stop.is_set():
+        publication = publishing.try_connecting(connect, folder, tags)
+        if publication is None:
+            stop.wait(_PERIOD_S)
+    if publication is not None:
+        publishing.keep_published(publication, period_s=_PERIOD_S, stop=stop)
+
+
+def _show(outcome: dict[str, Any]) -> None:
+    table = Table("sample", "outcome")
+    failed = outcome.pop("failed")
+    samples: dict[str, list[str]] = {}
+    for what, names in outcome.items():
+        for name in names:
+            samples.setdefault(name, []).append(what.replace("_", " "))
+    for name, reason in failed.items():
+        samples.setdefault(name, []).append(reason)
+    for name, found in sorted(samples.items()):
+        table.add_row(name, ", ".join(found))
+    Console().print(table if samples else "Nothing to publish.")

@@ -1,0 +1,198 @@
+"""Raw and processed runs of a folder in a catalogue, written by TiledWriter when they have ended.
+
+What the catalogue has is compared with what the files hold, so that nothing is written twice, and
+what a server missed, or a reduction changed, is written when it is noticed.
+"""
+
+import copy
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import event_model
+import httpx
+from bluesky_tiled_plugins import TiledWriter
+from bluesky_tiled_plugins.writing.consolidators import CONSOLIDATOR_REGISTRY, ConsolidatorBase
+from fastapi import HTTPException
+from tiled.client.utils import ClientError
+from tiled.structures.core import Spec
+
+from h5xs_bluesky.errors import H5xsError
+from h5xs_bluesky.tiled.adapter import MIMETYPE
+from h5xs_bluesky.tiled.run_documents import (
+    Documents,
+    digest,
+    processed_documents,
+    raw_documents,
+    read_contents,
+)
+from h5xs_bluesky.tiled.runs import PROCESSED, RAW, RUNS, RunPlace, RunsOfFolder, container
+
+if TYPE_CHECKING:
+    from h5xs_bluesky.tiled.folders import Signature
+
+logger = logging.getLogger(__name__)
+
+DIGEST = "h5xs_digest"  # in the metadata of a run that is written completely
+
+_RUNS_SPEC = Spec("CatalogOfBlueskyRuns", "3.0")
+_AGAIN_S = 5.0
+_LOOK_S = 1.0
+_UNREADABLE = (
+    *(H5xsError, HTTPException, ClientError, OSError, RuntimeError),
+    *(KeyError, ValueError, TypeError, event_model.EventModelError),
+)
+
+
+class FramesConsolidator(ConsolidatorBase):  # type: ignore[misc]
+    """Tells TiledWriter how frames are registered that our adapter reads."""
+
+    supported_mimetypes = {MIMETYPE}  # noqa: RUF012 - as in its base
+
+    def adapter_parameters(self) -> dict[str, Any]:
+        """Give the sample, and the dataset in it."""
+        return {key: self._sres_parameters[key] for key in ("sample", "dataset")}
+
+
+CONSOLIDATOR_REGISTRY[MIMETYPE] = FramesConsolidator
+
+
+@dataclass(kw_only=True, slots=True)
+class Published:
+    """What one look at a folder's runs did, by the names of the samples."""
+
+    written: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    going_on: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+class PublishedRuns:
+    """Keeps the runs in a catalogue as the folder has them.
+
+    Parameters
+    ----------
+    client
+        The container of the catalogue that the folder's files go into.
+    folder
+        What is served; the server has to be allowed to read it.
+    access_tags
+        Of every node that is made, where the server has a policy of tags.
+    """
+
+    def __init__(
+        self, client: Any, folder: Path, *, access_tags: Sequence[str] | None = None
+    ) -> None:
+        self._client = client
+        self._folder = RunsOfFolder(folder)
+        self._access_tags = None if access_tags is None else list(access_tags)
+        self._done: dict[RunPlace, Signature] = {}
+        self._tried: dict[RunPlace, float] = {}
+        self._containers: dict[str, Any] = {}
+        self._stale = False
+
+    def forget(self) -> None:
+        """Look at the catalogue anew at the next occasion: it may not be what it was."""
+        self._stale = True
+
+    def update(self, stop: threading.Event | None = None, *, most: int | None = None) -> Published:
+        """Write what the catalogue lacks, the latest runs first.
+
+        Parameters
+        ----------
+        stop
+            Once it is set, the rest is left.
+        most
+            How many runs to write before the rest is left.
+
+        Raises
+        ------
+        httpx.HTTPError
+            If the server cannot be reached.
+        """
+        if self._stale:
+            self._stale = False
+            self._containers.clear()
+            self._done.clear()
+        found = Published()
+        for place in self._waiting():
+            if (stop is not None and stop.is_set()) or len(found.written) == most:
+                break
+            self._update(place, found)
+        return found
+
+    def _waiting(self) -> list[RunPlace]:
+        """List the runs whose files are not those that were published, the latest first."""
+        now = time.monotonic()
+        waiting = []
+        for place in self._folder.places():
+            signature = place.signature()
+            tried = now - self._tried.get(place, -_AGAIN_S) < _AGAIN_S
+            if self._done.get(place) != signature and not tried:
+                waiting.append((signature, place))
+        return [place for _, place in sorted(waiting, key=lambda each: str(each[0]), reverse=True)]
+
+    def _update(self, place: RunPlace, found: Published) -> None:
+        if place.goes_on():
+            found.going_on.append(place.label)
+            return
+        signature = place.signature()
+        self._tried[place] = time.monotonic()
+        try:
+            contents = read_contents(place)
+            raw = self._publish(RAW, raw_documents(place, contents))
+            processed = self._publish(PROCESSED, processed_documents(place, contents))
+        except _UNREADABLE as error:
+            message = f"{type(error).__name__}: {error}" if not str(error) else str(error)
+            logger.warning("The run of %s is not published: %s", place.label, message)
+            found.failed[place.label] = message
+            if not isinstance(error, HTTPException | ClientError):  # it will not get better
+                self._done[place] = signature
+            return
+        self._done[place] = signature
+        (found.written if raw or processed else found.unchanged).append(place.label)
+
+    def _publish(self, kind: str, documents: Documents) -> bool:
+        """Write a run, if the catalogue has another one or none; tells whether it did."""
+        if not documents:
+            return False
+        uid, now = documents[0][1]["uid"], digest(documents)
+        parent = self._container(kind)
+        node = parent.get(uid)
+        if node is not None:
+            if node.metadata.get(DIGEST) == now:
+                return False
+            parent.delete_contents(uid, recursive=True, external_only=False)
+        writer = TiledWriter(parent, max_array_size=0)  # SQLite has no arrays
+        for name, doc in documents:
+            own = copy.copy(doc)
+            if name == "start" and self._access_tags is not None:
+                own["tiled_access_tags"] = self._access_tags
+            writer(name, own)
+        parent[uid].update_metadata({DIGEST: now}, drop_revision=True)
+        return True
+
+    def _container(self, kind: str) -> Any:
+        if kind not in self._containers:
+            runs = container(self._client, RUNS, specs=[], access_tags=self._access_tags)
+            self._containers[kind] = container(
+                runs, kind, specs=[_RUNS_SPEC], access_tags=self._access_tags
+            )
+        return self._containers[kind]
+
+
+def publish_runs(published: PublishedRuns, *, stop: threading.Event) -> None:
+    """Publish runs as they end, until told to stop; trouble is logged, and tried again."""
+    while not stop.is_set():
+        found = Published()
+        try:
+            found = published.update(stop, most=1)
+        except (httpx.HTTPError, OSError, ClientError) as error:
+            logger.warning("The runs in the catalogue are behind: %s", error)
+            published.forget()
+        if not found.written:
+            stop.wait(_LOOK_S)

@@ -1,0 +1,183 @@
+"""A folder in a catalogue: its samples, its runs, and the curves of those that go on."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tiled.client.utils import ClientError
+
+from h5xs_bluesky.tiled.curve_stream import CurveStream, stream_curves
+from h5xs_bluesky.tiled.published_runs import PublishedRuns, publish_runs
+from h5xs_bluesky.tiled.registration import FolderRegistration, watch_folder
+from h5xs_bluesky.tiled.runs import RUNS, container
+
+logger = logging.getLogger(__name__)
+
+_CHECK_S = 5.0
+_STOP_WITHIN_S = 3.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of each sample when a folder was published once.
+
+    Parameters
+    ----------
+    added, updated, removed
+        Samples of the catalogue that changed.
+    written, unchanged
+        Samples whose runs were written, or were there already.
+    going_on
+        Samples whose runs are being measured: their curves are there, the rest follows.
+    failed
+        Why others are not there.
+    """
+
+    added: list[str] = field(default_factory=list)
+    updated: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    going_on: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+class Publication:
+    """Keeps a catalogue as a folder is.
+
+    Parameters
+    ----------
+    connect
+        Gives a client of the container that the folder's files go into, a new one each time.
+    folder
+        What is published; the server has to be allowed to read it under the same path.
+    access_tags
+        Of every node that is made, where the server has a policy of tags.
+    alone
+        Nothing else is in the container: what an earlier call left there and is gone is removed.
+    runs
+        Publish runs and their curves, too.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Any],
+        folder: Path,
+        *,
+        access_tags: Sequence[str] | None = None,
+        alone: bool = False,
+        runs: bool = True,
+    ) -> None:
+        self.client = connect()
+        self.samples = FolderRegistration(connect(), folder, access_tags=access_tags, alone=alone)
+        self.curves = CurveStream(connect(), folder, access_tags=access_tags) if runs else None
+        self.runs = PublishedRuns(connect(), folder, access_tags=access_tags) if runs else None
+
+    def update(self) -> Outcome:
+        """Bring the catalogue up to the folder once.
+
+        Raises
+        ------
+        httpx.HTTPError
+            If the server cannot be reached.
+        """
+        changes = self.samples.update()
+        failed = dict.fromkeys(changes.failed, "its headers cannot be read, or not be registered")
+        outcome: dict[str, Any] = {}
+        if self.curves is not None and self.runs is not None:
+            failed |= self.curves.update()
+            found = self.runs.update()
+            failed |= found.failed
+            outcome = {
+                "written": found.written,
+                "unchanged": found.unchanged,
+                "going_on": found.going_on,
+            }
+        return Outcome(
+            added=changes.added,
+            updated=changes.updated,
+            removed=changes.removed,
+            failed=failed,
+            **outcome,
+        )
+
+    def forget(self) -> None:
+        """Compare with the catalogue anew: it may not be what it was."""
+        for part in (self.samples, self.curves, self.runs):
+            if part is not None:
+                part.forget()
+
+
+def keep_published(publication: Publication, *, period_s: float, stop: threading.Event) -> None:
+    """Keep a catalogue as a folder is until told to stop; trouble is logged, and tried again.
+
+    Samples, runs and curves have a thread each, so that curves do not wait for anything.
+    """
+    work: list[Callable[[], None]] = [
+        lambda: watch_folder(publication.samples, period_s=period_s, stop=stop)
+    ]
+    curves, runs = publication.curves, publication.runs
+    if curves is not None and runs is not None:
+        work.append(lambda: stream_curves(curves, stop=stop))
+        work.append(lambda: publish_runs(runs, stop=stop))
+    threads = [threading.Thread(target=each, name="publish", daemon=True) for each in work]
+    for thread in threads:
+        thread.start()
+    _watch_catalogue(publication, stop)
+    for thread in threads:
+        thread.join(_STOP_WITHIN_S)
+
+
+def _watch_catalogue(publication: Publication, stop: threading.Event) -> None:
+    """Notice when the catalogue is another one than before, though the server answers."""
+    seen = False
+    while not stop.wait(_CHECK_S):
+        if publication.runs is None:
+            continue
+        try:
+            there = RUNS in publication.client
+        except (httpx.HTTPError, OSError, ClientError):
+            continue
+        if seen and not there:
+            logger.warning("The catalogue has lost what was published: it is published again")
+            publication.forget()
+        seen = there
+
+
+def connector(address: str, api_key: str | None, under: str = "") -> Callable[[], Any]:
+    """Give a function that connects to a container of a server, and makes it where it is missing.
+
+    Parameters
+    ----------
+    address
+        The server's.
+    api_key
+        One that may write; None for a server that asks for none.
+    under
+        Names of containers, separated by "/"; "" for the root.
+    """
+
+    def connect() -> Any:
+        from tiled.client import from_uri
+
+        node = from_uri(address, api_key=api_key)
+        for name in filter(None, under.split("/")):
+            node = container(node, name, specs=[], access_tags=None)
+        return node
+
+    return connect
+
+
+def try_connecting(
+    connect: Callable[[], Any], folder: Path, access_tags: Sequence[str] | None
+) -> Publication | None:
+    """Connect to a server; None where it does not answer at the moment."""
+    try:
+        return Publication(connect, folder, access_tags=access_tags)
+    except (httpx.HTTPError, ClientError, OSError) as error:
+        logger.warning("The server does not take anything at the moment: %s", error)
+        return None

@@ -1,0 +1,193 @@
+"""The runs in a folder: where they lie, whether they go on, and what of them may be told."""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import httpx
+from tiled.client.utils import ClientError
+
+from h5xs_bluesky import schema
+from h5xs_bluesky.errors import FileFormatError, RefusedError
+from h5xs_bluesky.io.experiment import open_for_reading
+from h5xs_bluesky.io.replace import is_locked
+from h5xs_bluesky.tiled.adapter import curve_metadata
+from h5xs_bluesky.tiled.files import ServedFile
+from h5xs_bluesky.tiled.folders import (
+    Key,
+    ServedFolder,
+    Signature,
+    file_signature,
+    linked_samples,
+)
+
+logger = logging.getLogger(__name__)
+
+RUNS = "runs"  # the container of all that is published of runs
+RAW, PROCESSED, CURVES = "raw", "processed", "curves"  # in it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunPlace:
+    """Where a run lies that was measured into an experiment.
+
+    Parameters
+    ----------
+    key
+        The names of the containers that lead to the experiment in the catalogue.
+    experiment
+        The experiment's file.
+    sample
+        The sample's group in it, and the folder beside it.
+    """
+
+    key: Key
+    experiment: Path
+    sample: str
+
+    @property
+    def label(self) -> str:
+        """How the run is called in messages."""
+        return "/".join((*self.key, self.sample))
+
+    @property
+    def folder(self) -> Path:
+        """The sample's folder."""
+        return self.experiment.parent / self.sample
+
+    @property
+    def served(self) -> ServedFile:
+        """The experiment, as it is opened for a server."""
+        return ServedFile(path=self.experiment)
+
+    def own_file(self, name: str) -> Path:
+        """Give a file of the sample's folder.
+
+        Raises
+        ------
+        RefusedError
+            If it leads out of the experiment.
+        """
+        path = self.folder / name
+        if not path.resolve().is_relative_to(self.experiment.parent.resolve()):
+            raise RefusedError(f"{path}: expected a file within the experiment, found a link")
+        return path
+
+    def signature(self) -> Signature:
+        """Give what changes when there is news of a run."""
+        names = (schema.PROCESSED_FILE, schema.JOURNAL_FILE, schema.STATUS_FILE)
+        return tuple(file_signature(self.folder / name) for name in names)
+
+    def goes_on(self) -> bool:
+        """Tell whether more will come: a process holds the run, and has not finished it."""
+        return not self._is_finished() and is_locked(self.folder / schema.RUN_LOCK)
+
+    def _is_finished(self) -> bool:
+        try:
+            status = json.loads(self.own_file(schema.STATUS_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RefusedError):
+            return False
+        return isinstance(status, dict) and status.get("finished") is True
+
+    def metadata(self) -> dict[str, Any]:
+        """Give what is told of the sample with its curves, from the experiment's file.
+
+        Raises
+        ------
+        FileFormatError
+            If the run has no uid that can be a name in the catalogue.
+        HTTPException
+            As `ServedFile.reading`.
+        """
+        with self.served.reading() as file:
+            metadata = curve_metadata(file, self.served.group(file, self.sample))
+        checked_uid(metadata.get("uid"), self.label)
+        return metadata
+
+
+def checked_uid(uid: Any, label: str) -> str:
+    """Give a run's uid, if it can be a name in the catalogue.
+
+    Raises
+    ------
+    FileFormatError
+        If it cannot.
+    """
+    text = uid if isinstance(uid, str) else ""
+    if not text or not text.isascii() or not text.replace("-", "").replace("_", "").isalnum():
+        raise FileFormatError(
+            f"{label}: expected a start document with a uid of letters and digits, found {uid!r}"
+        )
+    return text
+
+
+class RunsOfFolder:
+    """Finds the runs in a folder, again and again; files that hold no journals have none."""
+
+    def __init__(self, folder: Path) -> None:
+        self._served = ServedFolder(folder)
+        self._listed: dict[Key, tuple[Signature, list[RunPlace]]] = {}
+
+    def places(self) -> list[RunPlace]:
+        """List the runs, oldest experiment first."""
+        files = self._served.files()
+        for key in self._listed.keys() - files.keys():
+            del self._listed[key]
+        return [place for key, path in files.items() for place in self._of_file(key, path)]
+
+    def _of_file(self, key: Key, path: Path) -> list[RunPlace]:
+        if path.name != schema.EXPERIMENT_FILE:
+            return []
+        now = file_signature(path)
+        before, places = self._listed.get(key, ((), []))
+        if now != before:
+            try:
+                names = linked_samples(path)
+            except OSError as error:
+                logger.warning("%s cannot be read at the moment: %s", path, error)
+                return places
+            places = list(_with_journal(key, path, names))
+            self._listed[key] = (now, places)
+        return places
+
+
+def _with_journal(key: Key, path: Path, names: list[str]) -> Iterator[RunPlace]:
+    for name in names:
+        place = RunPlace(key=key, experiment=path, sample=name)
+        if (place.folder / schema.JOURNAL_FILE).is_file():
+            yield place
+        else:
+            logger.info("%s has no journal: it is served, and no run of it is published", name)
+
+
+def open_processed(place: RunPlace) -> h5py.File:
+    """Open the processed file of a run, which may be growing.
+
+    Raises
+    ------
+    FileNotFoundError, OSError
+        If it is not there, or cannot be read at the moment.
+    RefusedError
+        If it leads out of the experiment.
+    """
+    return open_for_reading(place.own_file(schema.PROCESSED_FILE))
+
+
+def roots_of(place: RunPlace) -> list[Path]:
+    """Give the folders that links in the files of a run may lead into."""
+    return place.served.roots
+
+
+def container(parent: Any, name: str, *, specs: list[Any], access_tags: list[str] | None) -> Any:
+    """Give a container of the catalogue; made where it is missing."""
+    if name not in parent:
+        try:
+            parent.create_container(name, metadata={}, specs=specs, access_tags=access_tags)
+        except ClientError as error:
+            if error.response.status_code != httpx.codes.CONFLICT:  # somebody else has made it
+                raise
+    return parent[name]
