@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,7 +33,7 @@ class ProcessedRun:
     """Emits the documents of one processed run, in the order in which its methods are called.
 
     The start document names the raw run under ``original_run_uid`` and carries over what says
-    whose data they are. Its uid, and those of descriptors and stop, follow from the raw run's: who
+    whose data they are. Its uid, and those of its other documents, follow from the raw run's: who
     makes the run again from the files finds it where it was sent before. Stream ``primary`` has an
     event for every frame position; ``averaged`` and ``subtracted`` have one each. All of them have
     ``q``, ``I`` and ``sigma`` (nq,), merged
@@ -73,6 +74,7 @@ class ProcessedRun:
         self._integrals = beamline.integrals or {"total": whole}
         self._emit = emit
         self._streams: dict[str, event_model.ComposeDescriptorBundle] = {}
+        self._events: Counter[str] = Counter()
         carried = {key: raw_start[key] for key in _CARRIED if key in raw_start}
         self._run = event_model.compose_run(
             uid=self._uid,
@@ -147,8 +149,13 @@ class ProcessedRun:
         if stream not in self._streams:
             self._streams[stream] = self._describe(stream, data)
         now = self._clock()
+        self._events[stream] += 1
         event = self._streams[stream].compose_event(
-            data=data, timestamps=dict.fromkeys(data, now), time=now, validate=False
+            data=data,
+            timestamps=dict.fromkeys(data, now),
+            time=now,
+            uid=self._child(f"{stream}/{self._events[stream]}"),
+            validate=False,
         )
         self._emit("event", dict(event))
 

@@ -4,6 +4,7 @@ import json
 import logging
 import signal
 import threading
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from h5xs_bluesky.cli.common import UNUSABLE, AsJson
+
+logger = logging.getLogger(__name__)
 
 SOME_FAILED = 1
 NOT_INSTALLED = 3
@@ -53,16 +56,22 @@ def publish(
     if not folder.is_dir():
         typer.echo(f"h5xs publish: expected a folder, found none at {folder}", err=True)
         raise typer.Exit(UNUSABLE)
-    connect = publishing.connector(to, api_key, under)
-    if watch:
-        _go_on(connect, folder, tag or None)
-        return
     import httpx
     from tiled.client.utils import ClientError
 
+    troubles = (httpx.HTTPError, ClientError, OSError, ValueError)
+    tags = tag or None
+
+    def connected() -> publishing.Publication:
+        client = publishing.connect(to, api_key, under, access_tags=tags)
+        return publishing.Publication(client, folder, access_tags=tags)
+
+    if watch:
+        _go_on(connected, troubles)
+        return
     try:
-        outcome = publishing.Publication(connect, folder, access_tags=tag or None).update()
-    except (httpx.HTTPError, ClientError, OSError, ValueError) as error:
+        outcome = connected().update()
+    except troubles as error:
         typer.echo(f"h5xs publish: {to}: {error}", err=True)
         raise typer.Exit(UNUSABLE) from error
     if as_json:
@@ -73,20 +82,24 @@ def publish(
         raise typer.Exit(SOME_FAILED)
 
 
-def _go_on(connect: Any, folder: Path, tags: list[str] | None) -> None:
+def _go_on(connected: Callable[[], Any], troubles: tuple[type[Exception], ...]) -> None:
     """Publish until SIGINT or SIGTERM; a server that is not there is waited for."""
-    from h5xs_bluesky.tiled import publishing
+    from h5xs_bluesky.tiled.publishing import keep_published
 
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    publication = None
-    while publication is None and not stop.is_set():
-        publication = publishing.try_connecting(connect, folder, tags)
-        if publication is None:
+    told = ""
+    while not stop.is_set():
+        try:
+            publication = connected()
+        except troubles as error:
+            if str(error) != told:
+                told = str(error)
+                logger.warning("The server takes nothing at the moment: %s", told)
             stop.wait(_PERIOD_S)
-    if publication is not None:
-        publishing.keep_published(publication, period_s=_PERIOD_S, stop=stop)
+        else:
+            keep_published(publication, period_s=_PERIOD_S, stop=stop)
 
 
 def _show(outcome: dict[str, Any]) -> None:

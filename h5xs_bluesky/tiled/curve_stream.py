@@ -203,9 +203,12 @@ class CurveStream:
 
 def _has_news(run: _Run) -> bool:
     """Tell whether a run is to be looked at: its files have changed, or may have unnoticed."""
-    again = time.monotonic() - run.looked >= _AGAIN_S
-    if run.ended and not again:
-        return False
+    now = time.monotonic()
+    again = now - run.looked >= _AGAIN_S
+    if run.ended:
+        if not again:
+            return False
+        run.looked = now  # or each tick would ask the disk about thousands of runs
     return run.signature != run.place.signature() or (again and not run.ended)
 
 

@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 _CHECK_S = 5.0
 _STOP_WITHIN_S = 3.0
+_ANSWERS_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,8 +53,8 @@ class Publication:
 
     Parameters
     ----------
-    connect
-        Gives a client of the container that the folder's files go into, a new one each time.
+    client
+        The container of the catalogue that the folder's files go into.
     folder
         What is published; the server has to be allowed to read it under the same path.
     access_tags
@@ -68,7 +69,7 @@ class Publication:
 
     def __init__(
         self,
-        connect: Callable[[], Any],
+        client: Any,
         folder: Path,
         *,
         access_tags: Sequence[str] | None = None,
@@ -76,12 +77,12 @@ class Publication:
         catalog: OwnCatalog | None = None,
         runs: bool = True,
     ) -> None:
-        self.client = connect()
+        self.client = client
         self.samples = FolderRegistration(
-            connect(), folder, access_tags=access_tags, alone=alone, catalog=catalog
+            client, folder, access_tags=access_tags, alone=alone, catalog=catalog
         )
-        self.curves = CurveStream(connect(), folder, access_tags=access_tags) if runs else None
-        self.runs = PublishedRuns(connect(), folder, access_tags=access_tags) if runs else None
+        self.curves = CurveStream(client, folder, access_tags=access_tags) if runs else None
+        self.runs = PublishedRuns(client, folder, access_tags=access_tags) if runs else None
 
     def update(self) -> Outcome:
         """Bring the catalogue up to the folder once.
@@ -154,8 +155,14 @@ def _watch_catalogue(publication: Publication, stop: threading.Event) -> None:
         seen = there
 
 
-def connector(address: str, api_key: str | None, under: str = "") -> Callable[[], Any]:
-    """Give a function that connects to a container of a server, and makes it where it is missing.
+def connect(
+    address: str,
+    api_key: str | None,
+    under: str = "",
+    *,
+    access_tags: Sequence[str] | None = None,
+) -> Any:
+    """Give a container of a server's catalogue; made where it is missing.
 
     Parameters
     ----------
@@ -165,25 +172,19 @@ def connector(address: str, api_key: str | None, under: str = "") -> Callable[[]
         One that may write; None for a server that asks for none.
     under
         Names of containers, separated by "/"; "" for the root.
+    access_tags
+        Of the containers that are made.
+
+    Raises
+    ------
+    httpx.HTTPError, ClientError
+        If the server does not answer, or does not let us.
     """
+    from tiled.client import from_uri
 
-    def connect() -> Any:
-        from tiled.client import from_uri
-
-        node = from_uri(address, api_key=api_key)
-        for name in filter(None, under.split("/")):
-            node = container(node, name, specs=[], access_tags=None)
-        return node
-
-    return connect
-
-
-def try_connecting(
-    connect: Callable[[], Any], folder: Path, access_tags: Sequence[str] | None
-) -> Publication | None:
-    """Connect to a server; None where it does not answer at the moment."""
-    try:
-        return Publication(connect, folder, access_tags=access_tags)
-    except (httpx.HTTPError, ClientError, OSError) as error:
-        logger.warning("The server does not take anything at the moment: %s", error)
-        return None
+    httpx.get(address, timeout=_ANSWERS_WITHIN_S)  # Tiled's client would try for a minute
+    node = from_uri(address, api_key=api_key)
+    for name in filter(None, under.split("/")):
+        tags = None if access_tags is None else list(access_tags)
+        node = container(node, name, specs=[], access_tags=tags)
+    return node

@@ -232,7 +232,7 @@ def _watch(
     announce(address, api_key)
 
     publication = Publication(
-        lambda: from_uri(local, api_key=api_key),
+        from_uri(local, api_key=api_key),
         options.folder,
         alone=True,
         catalog=OwnCatalog(catalog),

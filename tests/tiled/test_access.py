@@ -104,6 +104,8 @@ def facility(
         "H5XS_CATALOG": catalog,
         "H5XS_ACCOUNTS": accounts,
         "H5XS_FOLDER": str(data),
+        "H5XS_ARRAYS": f"file://localhost{folder}/arrays",
+        "H5XS_TABLES": f"sqlite:///{folder}/tables.db",
         "H5XS_CACHE": "memory",
         "H5XS_AUTHENTICATOR": "accounts:users",
         "H5XS_SECRET": "a secret",

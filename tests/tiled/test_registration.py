@@ -45,7 +45,7 @@ def test_folder_is_looked_through_for_experiments_and_packed_files(folder: Path)
 
 
 def test_catalogue_becomes_what_the_folder_is(folder: Path) -> None:
-    with serving(folder) as server:
+    with serving(folder, "--no-runs") as server:
 
         def listed(path: str) -> list[str]:
             answer = server.get(f"search/{path}", fields="")

@@ -18,6 +18,7 @@ import httpx
 import numpy as np
 import pytest
 from small_beamline import run_documents, small_beamline, small_frames
+from small_catalogue import complete, tree
 from small_server import Server, serving, wait_until
 from tiled.queries import FullText, Key
 
@@ -220,36 +221,34 @@ def test_scan_is_served_while_it_runs_and_nothing_but_200_and_503_is_answered(
         assert client[f"{SAMPLE}/processed/averaged"].read().shape == (2, 25)
 
 
-def everything(client: Any) -> dict[str, Any]:
-    """Give the metadata of all samples of all experiments, as the catalogue has them."""
-    return {
-        f"{name}/{sample}": node.metadata
-        for name, samples in client.items()
-        for sample, node in samples.items()
-    }
-
-
 def test_killed_server_is_made_anew_from_the_folder(
     running: Callable[[int], Path], tmp_path: Path
 ) -> None:
     running(2)
     kept = tmp_path / "catalog" / "catalog.db"
     name = tmp_path.name
+    uid = h5xs(tmp_path / "experiment.h5").header("water")["uid"]
     with serving(tmp_path, f"--catalog={kept}") as server:
-        wait_until(lambda: server.get(f"metadata/{name}/water").status_code == 200)
+        client = server.client()
+        wait_until(lambda: f"runs/curves/{uid}" in client)
         server.kill()
     running(5)
     with serving(tmp_path, f"--catalog={kept}") as server:
         client = server.client()
         wait_until(lambda: client[name]["water"].metadata["frames"] == 5)
+        wait_until(lambda: client["runs/curves"][uid].shape[0] == 5)
         running(7)
         wait_until(lambda: client[name]["water"].metadata["kept"] is not None)
-        before = everything(client)
+        wait_until(lambda: complete(client, [uid]))
+        before = tree(client)
+    assert f"/runs/raw/{uid}/primary/internal" in before
+    assert len(h5xs(tmp_path / "experiment.h5").get_mon("water")) == 6
     shutil.rmtree(kept.parent)
     with serving(tmp_path) as server:
         client = server.client()
         wait_until(lambda: name in client and "water" in client[name])
-        assert everything(client) == before
+        wait_until(lambda: complete(client, [uid]))
+        assert tree(client) == before
 
 
 @pytest.mark.parametrize(

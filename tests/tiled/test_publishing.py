@@ -1,0 +1,367 @@
+"""Runs in a catalogue are what the files hold, however often they are published."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from small_beamline import Documents, run_documents, small_beamline, small_frames, write_experiment
+from small_catalogue import complete, tree
+from small_server import Server, serving, wait_until
+from tiled.queries import Key
+
+from h5xs_bluesky import h5xs
+from h5xs_bluesky.callbacks import LiveReduction
+from h5xs_bluesky.io.journal import JournalWriter
+from h5xs_bluesky.tiled.curve_stream import COMPLETE
+from h5xs_bluesky.tiled.publishing import Publication
+from h5xs_bluesky.tiled.run_documents import (
+    digest,
+    processed_documents,
+    raw_documents,
+    read_contents,
+)
+from h5xs_bluesky.tiled.runs import RunPlace, RunsOfFolder
+
+
+@pytest.fixture(scope="module")
+def runs(server: Server, experiment: Path) -> Any:
+    """The runs of the experiment that the shared server has published by itself."""
+    dt, found = h5xs(experiment), server.client()
+    uids = [dt.header(name)["uid"] for name in ("buffer", "lysozyme")]
+    wait_until(lambda: complete(found, uids), within_s=60)
+    return found["runs"]
+
+
+@pytest.fixture(scope="module")
+def uid(experiment: Path) -> str:
+    return str(h5xs(experiment).header("lysozyme")["uid"])
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        (Key("sample_name") == "lysozyme", "by name"),
+        (Key("plan_name") == "count", "by plan"),
+        (Key("scan_id") == 2, "by number"),
+    ],
+)
+def test_raw_runs_are_searched_by_their_headers(
+    runs: Any, uid: str, query: Any, reason: str
+) -> None:
+    assert list(runs["raw"].search(query)) == [uid], reason
+
+
+def test_runs_are_searched_by_time(runs: Any) -> None:
+    assert len(runs["raw"].search(Key("start.time") > 0)) == 3
+    assert len(runs["raw"].search(Key("start.time") < 1000)) == 0
+
+
+def test_raw_run_is_what_was_measured(runs: Any, uid: str, experiment: Path) -> None:
+    run, dt = runs["raw"][uid], h5xs(experiment)
+    assert dict(run.metadata["start"]) == dt.header("lysozyme")
+    primary = run["primary"]
+    for field, extension in (("saxs_image", "_SAXS"), ("waxs_image", "_WAXS")):
+        frames = primary[field].read()
+        for number in range(8):
+            expected = dt.get_d2("lysozyme", extension, number).data
+            np.testing.assert_array_equal(frames[number], expected)
+    table = primary.base["internal"].read()
+    assert table["position"].tolist() == [f"A{i}" for i in range(8)]
+    assert table["em2"].tolist() == [800.0] * 8
+    assert table["ts_em2"].tolist() == [101.0 + i for i in range(8)]
+    assert primary.read().sizes["time"] == 8
+
+
+def test_processed_run_has_the_curves_of_the_file(runs: Any, uid: str, experiment: Path) -> None:
+    dt = h5xs(experiment)
+    found = runs["processed"].search(Key("original_run_uid") == uid)
+    (run,) = found.values()
+    assert run.metadata["start"]["sample_name"] == "lysozyme"
+    data = run["primary"].read()
+    for number in range(8):
+        curve = dt.get_d1("lysozyme", "merged", number)
+        np.testing.assert_array_equal(data["I"][number], curve.data)
+        np.testing.assert_array_equal(data["sigma"][number], curve.err)
+    for stream in ("averaged", "subtracted"):
+        curve = dt.get_d1("lysozyme", stream)
+        single = run[stream].read()
+        np.testing.assert_array_equal(single["I"][0], curve.data)
+        np.testing.assert_array_equal(single["sigma"][0], curve.err)
+    assert run["averaged"].read()["kept"][0].values.tolist() == [True] * 7 + [False]
+
+
+def test_array_of_curves_is_that_of_the_file(runs: Any, uid: str, experiment: Path) -> None:
+    node, dt = runs["curves"][uid], h5xs(experiment)
+    assert node.metadata["sample_name"] == "lysozyme"
+    values = node.read()
+    for number in range(8):
+        curve = dt.get_d1("lysozyme", "merged", number)
+        np.testing.assert_array_equal(values[number], [curve.data, curve.err])
+        np.testing.assert_array_equal(node.metadata["q"], curve.qgrid)
+
+
+def place_of(experiment: Path, sample: str) -> RunPlace:
+    (found,) = [p for p in RunsOfFolder(experiment.parent).places() if p.sample == sample]
+    return found
+
+
+def played(folder: Path, *runs: Documents, **changes: Any) -> Documents:
+    """Play runs; gives the processed documents that were sent meanwhile."""
+    sent: Documents = []
+    live = LiveReduction(small_beamline(**changes), folder)
+    live.subscribe(lambda name, doc: sent.append((name, doc)))
+    for documents in runs:
+        for document in documents:
+            live(*document)
+        assert live.wait(30)
+    live.close()
+    return sent
+
+
+def without_times(documents: Documents) -> list[Any]:
+    """Give what of documents does not depend on when they were made."""
+    passing = ("time", "timestamps", "uid")
+    return [
+        (name, {key: value for key, value in doc.items() if key not in passing} | extra(name, doc))
+        for name, doc in documents
+    ]
+
+
+def extra(name: str, doc: dict[str, Any]) -> dict[str, Any]:
+    return {} if name == "event" else {"uid": doc["uid"]}
+
+
+def test_documents_made_from_the_files_are_those_that_were_sent_live(tmp_path: Path) -> None:
+    documents = run_documents(small_frames(4, seed=2), sample_name="water")
+    sent = played(tmp_path, documents)
+    place = place_of(tmp_path / "experiment.h5", "water")
+    made = processed_documents(place, read_contents(place))
+    one, other = without_times(sent), without_times(made)
+    assert [name for name, _ in one] == [name for name, _ in other]
+    np.testing.assert_equal(other, one)
+
+
+def test_documents_made_twice_are_the_same(experiment: Path) -> None:
+    place = place_of(experiment, "lysozyme")
+    contents = read_contents(place)
+    for make in (raw_documents, processed_documents):
+        assert digest(make(place, contents)) == digest(make(place, read_contents(place)))
+
+
+def test_start_document_gives_no_orders_to_the_catalogue(tmp_path: Path) -> None:
+    orders = {"tiled_access_tags": ["public"], "tiled_specs": ["Other"]}
+    documents = run_documents(small_frames(1), sample_name="water", **orders)
+    place = place_of(write_experiment(tmp_path, documents), "water")
+    contents = read_contents(place)
+    assert contents.start["tiled_specs"] == ["Other"]
+    for make in (raw_documents, processed_documents):
+        assert not orders.keys() & make(place, contents)[0][1].keys()
+
+
+def command(server: Server, folder: Path, *options: str) -> list[str]:
+    cli = [sys.executable, "-m", "h5xs_bluesky.cli", "publish", str(folder)]
+    return [*cli, f"--to={server.address}", f"--api-key={server.key}", *options]
+
+
+def publish(server: Server, folder: Path, under: str) -> Any:
+    """Publish a folder once; gives what became of it, and the container."""
+    client = server.client()
+    if under not in client:
+        client.create_container(under)
+    return Publication(client[under], folder).update(), server.client()[under]
+
+
+@pytest.fixture(scope="module")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
+    """A server that publishes nothing by itself, and an empty folder that it may read."""
+    folder = tmp_path_factory.mktemp("target")
+    with serving(folder, "--no-runs") as server:
+        yield server, folder
+
+
+def test_publishing_again_changes_nothing_and_a_new_catalogue_has_the_same(
+    target: tuple[Server, Path], experiment: Path, runs: Any
+) -> None:
+    server, folder = target
+    shutil.copytree(experiment.parent, folder / "served")
+    names = ["served/buffer", "served/lysozyme", "served/nothing"]
+    options = ("--under=one", "--json")
+    done = subprocess.run(
+        command(server, folder / "served", *options),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert outcome["failed"] == {}
+    assert sorted(outcome["added"]) == sorted(outcome["written"]) == names
+    first = tree(server.client()["one"])
+    again, client = publish(server, folder / "served", "one")
+    assert (again.added, again.written, again.failed) == ([], [], {})
+    assert sorted(again.unchanged) == names
+    assert tree(client) == first
+    assert tree(client["runs"]) == tree(runs)  # which another server has published by itself
+
+
+def test_reduction_that_changed_is_published_and_damaged_files_are_named(
+    target: tuple[Server, Path], experiment: Path
+) -> None:
+    server, folder = target
+    shutil.copytree(experiment.parent, folder / "changing")
+    publish(server, folder / "changing", "two")
+    dt = h5xs(folder / "changing" / "experiment.h5")
+    dt.average_d1s("lysozyme", selection=[True] * 3 + [False] * 5)
+    journal = folder / "changing" / "buffer" / "documents.msgpack"
+    journal.write_bytes(b"\xc1" + journal.read_bytes())
+    options = ("--under=two", "--json")
+    done = subprocess.run(
+        command(server, folder / "changing", *options),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 1
+    outcome = json.loads(done.stdout)
+    assert list(outcome["failed"]) == ["changing/buffer"]
+    assert "expected a record" in outcome["failed"]["changing/buffer"]
+    assert outcome["written"] == ["changing/lysozyme"]
+    runs = server.client()["two/runs"]
+    (run,) = runs["processed"].search(Key("sample_name") == "lysozyme").values()
+    averaged = run["averaged"].read()
+    assert averaged["kept"][0].values.tolist() == [True] * 3 + [False] * 5
+    np.testing.assert_array_equal(averaged["I"][0], dt.get_d1("lysozyme", "averaged").data)
+
+
+def test_several_frames_in_an_event_keep_their_shape(target: tuple[Server, Path]) -> None:
+    server, folder = target
+    pairs = [
+        {field: np.stack([frame[field], frame[field] + 1]) for field in frame}
+        for frame in small_frames(3, seed=5)
+    ]
+    documents = run_documents(pairs, sample_name="pairs")
+    write_experiment(folder / "pairs", documents)
+    outcome, client = publish(server, folder / "pairs", "three")
+    assert outcome.failed == {}
+    node = client["runs/raw"][documents[0][1]["uid"]]["primary"]["saxs_image"]
+    assert node.shape == (3, 2, 64, 48)
+    np.testing.assert_array_equal(node[1], pairs[1]["saxs_image"])
+    (processed,) = client["runs/processed"].values()
+    assert processed["primary"].read().sizes["time"] == 6
+
+
+def test_run_without_end_is_published_once_its_writer_is_dead(target: tuple[Server, Path]) -> None:
+    server, folder = target
+    documents = run_documents(small_frames(3, seed=6), sample_name="cut")
+    write_experiment(folder / "cut", documents)
+    _cut_the_stop(folder / "cut" / "cut" / "documents.msgpack")
+    (folder / "cut" / "cut" / "status.json").unlink()
+    outcome, client = publish(server, folder / "cut", "four")
+    assert outcome.failed == {}
+    run = client["runs/raw"][documents[0][1]["uid"]]
+    assert run.metadata["stop"]["exit_status"] == "abort"
+    assert run["primary"].read().sizes["time"] == 3
+
+
+def _cut_the_stop(journal: Path) -> None:
+    from h5xs_bluesky.io.journal import read_journal
+
+    records = [record for record in read_journal(journal) if record[0] != "stop"]
+    journal.unlink()
+    writer = JournalWriter(journal)
+    for name, doc in records:
+        writer.append(name, doc)
+    writer.close()
+
+
+def test_run_that_goes_on_has_curves_and_is_written_at_its_end(target: tuple[Server, Path]) -> None:
+    server, folder = target
+    live = LiveReduction(small_beamline(), folder / "going")
+    documents = run_documents(small_frames(3, seed=7), sample_name="going")
+    uid = documents[0][1]["uid"]
+    for document in documents[:4]:
+        live(*document)
+    assert live.wait(30)
+    outcome, client = publish(server, folder / "going", "five")
+    assert (outcome.going_on, outcome.written) == (["going/going"], [])
+    node = client["runs/curves"][uid]
+    assert (node.shape[0], node.metadata[COMPLETE]) == (2, False)
+    for document in documents[4:]:
+        live(*document)
+    assert live.wait(30)
+    live.close()
+    outcome, client = publish(server, folder / "going", "five")
+    assert outcome.written == ["going/going"]
+    node = client["runs/curves"][uid]
+    assert (node.shape[0], node.metadata[COMPLETE]) == (3, True)
+
+
+def test_server_that_comes_late_gets_what_it_missed(
+    running: Callable[[int], Path], tmp_path: Path
+) -> None:
+    running(2)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    missing: Any = None
+    late = Server(f"http://127.0.0.1:{port}", "secret1", missing)
+    publisher = subprocess.Popen(command(late, tmp_path, "--watch", "--under=late"))
+    try:
+        path = running(7)
+        with serving(tmp_path, "--no-runs", port=port) as server:
+            found = server.client()
+            uid = h5xs(path).header("water")["uid"]
+            wait_until(lambda: "late" in found and complete(found["late"], [uid]), within_s=60)
+            assert found["late/runs/curves"][uid].shape[0] == 6
+    finally:
+        publisher.terminate()
+        publisher.wait(20)
+
+
+@pytest.mark.parametrize(
+    ("folder", "options", "message"),
+    [
+        ("missing", ["--to=http://127.0.0.1:9"], "expected a folder"),
+        (".", ["--to=http://127.0.0.1:9"], "127.0.0.1:9"),
+    ],
+)
+def test_what_cannot_be_published_is_told(
+    tmp_path: Path, folder: str, options: list[str], message: str
+) -> None:
+    command = [sys.executable, "-m", "h5xs_bluesky.cli", "publish", str(tmp_path / folder)]
+    done = subprocess.run(
+        [*command, *options], capture_output=True, text=True, check=False, timeout=100
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_writer_of_others_stores_the_processed_run(
+    target: tuple[Server, Path], tmp_path: Path
+) -> None:
+    from bluesky_tiled_plugins import TiledWriter
+
+    server, _ = target
+    client = server.client()
+    catalog = client.create_container("by_writer")
+    live = LiveReduction(small_beamline(), tmp_path)
+    live.subscribe(TiledWriter(catalog, max_array_size=0))
+    for document in run_documents(small_frames(3, seed=8), sample_name="water"):
+        live(*document)
+    assert live.wait(30)
+    live.close()
+    (run,) = client["by_writer"].values()
+    assert run.metadata["stop"]["exit_status"] == "success"
+    dt, data = h5xs(tmp_path / "experiment.h5"), run["primary"].read()
+    for number in range(3):
+        curve = dt.get_d1("water", "merged", number)
+        np.testing.assert_array_equal(data["I"][number], curve.data)
+        np.testing.assert_array_equal(data["sigma"][number], curve.err)
