@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import files, growth, kernel, memory, report
+from benchmarks import catalogue, files, growth, kernel, memory, report, streaming
 from benchmarks.timing import Figure
 
 _TINY = (104, 98)
@@ -22,13 +22,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--docs", type=Path, metavar="FOLDER", help="measure growth, too, and write table and plot"
     )
+    parser.add_argument(
+        "--server", action="store_true", help="measure what is served, and not how it is reduced"
+    )
     asked = parser.parse_args(arguments)
+    if asked.server:
+        _measure_server(asked)
+        return
     figures = _figures(tiny=asked.tiny, quick=asked.quick)
     _show(figures)
     if asked.json:
         asked.json.write_text(report.to_json(figures))
     if asked.docs:
         report.write_docs(asked.docs, figures, growth.measure(tiny=asked.tiny))
+
+
+def _measure_server(asked: argparse.Namespace) -> None:
+    if asked.tiny:
+        figures, rows = catalogue.measure(counts=(2, 12), runs=1, budget_s=0.1)
+        figures += streaming.measure(count=4, pairs=1, many=2, shape=_TINY)
+    else:
+        counts = (20, 200) if asked.quick else (20, 200, 2000)
+        figures, rows = catalogue.measure(counts=counts, runs=30, budget_s=60.0)
+        figures += streaming.measure(count=50 if asked.quick else 200, pairs=10)
+    _show(figures)
+    if asked.json:
+        asked.json.write_text(report.to_json(figures))
+    if asked.docs:
+        report.write_page(asked.docs, "serving", figures, rows)
 
 
 def _figures(*, tiny: bool, quick: bool) -> list[Figure]:

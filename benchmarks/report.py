@@ -59,6 +59,33 @@ def write_docs(folder: Path, figures: Sequence[Figure], growth: dict[str, list[R
     _draw(growth, images / "speed.png")
 
 
+def write_page(folder: Path, name: str, figures: Sequence[Figure], rows: Sequence[Row]) -> None:
+    """Write `measured/<name>.md` and `measured/<name>.json` below a folder.
+
+    Parameters
+    ----------
+    rows
+        How it grows; a table below that of the figures.
+    """
+    measured = folder / "measured"
+    measured.mkdir(parents=True, exist_ok=True)
+    everything = {"figures": json.loads(to_json(figures)), "growth": list(rows)}
+    (measured / f"{name}.json").write_text(json.dumps(everything, indent=1) + "\n")
+    lines = [
+        "",
+        "| " + " | ".join(_heading(key) for key in rows[0]) + " |",
+        "|---" * len(rows[0]) + "|",
+    ]
+    lines += ["| " + " | ".join(_short(value) for value in row.values()) + " |" for row in rows]
+    (measured / f"{name}.md").write_text(_table(figures) + "\n".join(lines) + "\n")
+
+
+def _heading(key: str) -> str:
+    """Make of a name with its unit a heading, as "by name, ms"."""
+    name, _, unit = key.rpartition("_")
+    return f"{name.replace('_', ' ')}, {unit}" if name else unit
+
+
 def _table(figures: Sequence[Figure]) -> str:
     on = machine()
     load = os.getloadavg()[1]

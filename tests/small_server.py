@@ -16,7 +16,7 @@ import httpx
 
 _KEY = "secret1"
 _START_S = 90
-_LIVES_S = 600  # at the most, whatever becomes of the tests
+_LIVES_S = 600.0  # at the most, whatever becomes of the tests
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, *options: str, port: int = 0) -> Iterator[Server]:
+def serving(
+    folder: Path, *options: str, port: int = 0, lives_s: float = _LIVES_S
+) -> Iterator[Server]:
     """Run `h5xs serve` while the block runs."""
     command = [sys.executable, "-m", "h5xs_bluesky.cli", "serve", str(folder), "--json"]
     arguments = [f"--port={port}", f"--api-key={_KEY}", *options]
@@ -54,7 +56,7 @@ def serving(folder: Path, *options: str, port: int = 0) -> Iterator[Server]:
         text=True,
         env={**os.environ, "MPLBACKEND": "Agg"},
     )
-    limit = threading.Timer(_LIVES_S, process.kill)
+    limit = threading.Timer(lives_s, process.kill)
     limit.daemon = True
     limit.start()
     errors: list[str] = []

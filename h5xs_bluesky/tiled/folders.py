@@ -2,6 +2,7 @@
 
 import logging
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,10 +87,10 @@ def _is_broken(file: h5py.File, name: str) -> bool:
     return isinstance(link, h5py.ExternalLink) and not (folder / link.filename).is_file()
 
 
-def file_signature(path: Path) -> Signature:
+def file_signature(path: Path | str) -> Signature:
     """Give what changes with a file; nothing where it is not there."""
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - a text is quicker
     except OSError:
         return ()
     return (status.st_mtime_ns, status.st_size, status.st_ino)
@@ -103,12 +104,18 @@ def sample_signature(path: Path, sample: str, *, ended: bool) -> Signature:
     ended
         Whether its run has ended: its files are then only ever replaced, which its folder shows.
     """
-    folder = path.parent / sample
-    if path.name != schema.EXPERIMENT_FILE or not folder.is_dir():
+    if path.name != schema.EXPERIMENT_FILE:
         return file_signature(path)
-    processed = file_signature(folder / schema.PROCESSED_FILE)
+    folder = f"{path.parent}{os.sep}{sample}"  # as a text: thousands are looked at each second
+    try:
+        status = os.stat(folder)  # noqa: PTH116
+    except OSError:
+        return file_signature(path)
+    if not stat.S_ISDIR(status.st_mode):
+        return file_signature(path)
     if ended:
-        return (folder.stat().st_mtime_ns, processed)
+        processed = file_signature(f"{folder}{os.sep}{schema.PROCESSED_FILE}")
+        return (status.st_mtime_ns, processed)
     files = (Path(entry.path) for entry in os.scandir(folder))
     return tuple(
         (file.name, *file_signature(file)) for file in files if file.suffix == schema.H5_SUFFIX

@@ -11,6 +11,7 @@ import httpx
 from tiled.client.utils import ClientError
 
 from h5xs_bluesky.tiled.curve_stream import CurveStream, stream_curves
+from h5xs_bluesky.tiled.own_catalog import OwnCatalog
 from h5xs_bluesky.tiled.published_runs import PublishedRuns, publish_runs
 from h5xs_bluesky.tiled.registration import FolderRegistration, watch_folder
 from h5xs_bluesky.tiled.runs import RUNS, container
@@ -60,6 +61,8 @@ class Publication:
         Of every node that is made, where the server has a policy of tags.
     alone
         Nothing else is in the container: what an earlier call left there and is gone is removed.
+    catalog
+        The server's own, where this process has it.
     runs
         Publish runs and their curves, too.
     """
@@ -71,10 +74,13 @@ class Publication:
         *,
         access_tags: Sequence[str] | None = None,
         alone: bool = False,
+        catalog: OwnCatalog | None = None,
         runs: bool = True,
     ) -> None:
         self.client = client
-        self.samples = FolderRegistration(client, folder, access_tags=access_tags, alone=alone)
+        self.samples = FolderRegistration(
+            client, folder, access_tags=access_tags, alone=alone, catalog=catalog
+        )
         self.curves = CurveStream(client, folder, access_tags=access_tags) if runs else None
         self.runs = PublishedRuns(client, folder, access_tags=access_tags) if runs else None
 

@@ -2,13 +2,15 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 from fastapi import HTTPException
+from sqlalchemy.exc import SQLAlchemyError
 from tiled.client.utils import ClientError
 from tiled.structures.core import Spec
 from tiled.structures.data_source import Asset, DataSource, Management
@@ -24,11 +26,15 @@ from h5xs_bluesky.tiled.folders import (
     linked_samples,
     sample_signature,
 )
+from h5xs_bluesky.tiled.own_catalog import OwnCatalog
 from h5xs_bluesky.tiled.summaries import from_client, sample_summary
 
 logger = logging.getLogger(__name__)
 
 FOLDER_SPEC = Spec("H5XSFolder", "1")
+
+_MANY = 10  # new samples, that are put into the server's own catalogue
+_AT_ONCE = 50
 
 
 @dataclass(kw_only=True, slots=True)
@@ -69,6 +75,9 @@ class FolderRegistration:
         Of every node that is made, where the server has a policy of tags.
     alone
         Nothing else is in the container: what an earlier call left there and is gone is removed.
+    catalog
+        The server's own, where this process has it and `client` is its root: many new samples are
+        put into it at once.
     """
 
     def __init__(
@@ -78,7 +87,9 @@ class FolderRegistration:
         *,
         access_tags: Sequence[str] | None = None,
         alone: bool = False,
+        catalog: OwnCatalog | None = None,
     ) -> None:
+        self._catalog = catalog
         self._root = client
         self._served = ServedFolder(folder)
         self._access_tags = None if access_tags is None else list(access_tags)
@@ -117,7 +128,9 @@ class FolderRegistration:
             self._remove_strangers(files, changes)
             self._look_for_strangers = False
         for key, path in files.items():
-            for sample in self._names(key, path):
+            names = self._names(key, path)
+            self._add_many(key, path, names, changes, stop)
+            for sample in names:
                 if stop is not None and stop.is_set():
                     return changes
                 self._update_sample(key, path, sample, changes)
@@ -136,6 +149,33 @@ class FolderRegistration:
             else:
                 self._listed[key] = (now, names)
         return names
+
+    def _add_many(
+        self,
+        key: Key,
+        path: Path,
+        names: list[str],
+        changes: Changes,
+        stop: threading.Event | None,
+    ) -> None:
+        """Put samples that are all new into the catalogue, some at once; leaves others alone."""
+        if self._catalog is None:
+            return
+        new = [name for name in names if name not in self._known(key)]
+        for some in _batched(new if len(new) >= _MANY else [], _AT_ONCE):
+            found: dict[str, _Registered] = {}
+            for sample in some:
+                if stop is not None and stop.is_set():
+                    return
+                with suppress(HTTPException):  # it is told of when it is tried alone
+                    found[sample] = _read_sample(path, sample)
+            try:
+                self._catalog.add(key, path, {name: each.metadata for name, each in found.items()})
+            except (SQLAlchemyError, RefusedError) as error:
+                logger.warning("Samples of %s are registered one by one: %s", path, error)
+                return
+            self._known(key).update(found)
+            changes.added += ["/".join((*key, sample)) for sample in found]
 
     def _update_sample(self, key: Key, path: Path, sample: str, changes: Changes) -> None:
         known = self._known(key).get(sample)
@@ -225,6 +265,20 @@ class FolderRegistration:
                     self._container(key).delete_contents(sample)
                     del self._samples[key][sample]
                     changes.removed.append("/".join((*key, sample)))
+
+
+def _batched(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Give a sequence in pieces."""
+    return (names[first : first + size] for first in range(0, len(names), size))
+
+
+def _read_sample(path: Path, sample: str) -> _Registered:
+    """Read a sample that is not registered yet."""
+    before = sample_signature(path, sample, ended=False)
+    metadata = _read_summary(path, sample)
+    if metadata["stop"]:
+        before = sample_signature(path, sample, ended=True)
+    return _Registered(metadata=metadata, signature=before)
 
 
 def _read_summary(path: Path, sample: str) -> dict[str, Any]:

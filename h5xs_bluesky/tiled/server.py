@@ -142,7 +142,7 @@ def serve(options: ServerOptions, *, announce: Callable[[str, str], None]) -> No
         stop = threading.Event()
         watcher = threading.Thread(
             target=_watch,
-            args=(server, _address(listening), options, api_key, announce, stop),
+            args=(server, _address(listening), catalog, options, api_key, announce, stop),
             name="watch folder",
         )
         watcher.start()
@@ -208,14 +208,19 @@ def _prepare_catalog(path: Path) -> None:
 def _watch(
     server: Any,
     address: str,
+    catalog: Path,
     options: ServerOptions,
     api_key: str,
     announce: Callable[[str, str], None],
     stop: threading.Event,
 ) -> None:
-    """Register the folder through the running server, as any other client would."""
+    """Register the folder through the running server, as any other client would.
+
+    But for many samples at once: they are put into its catalogue.
+    """
     from tiled.client import from_uri
 
+    from h5xs_bluesky.tiled.own_catalog import OwnCatalog
     from h5xs_bluesky.tiled.publishing import Publication, keep_published
 
     waited = 0.0
@@ -227,6 +232,10 @@ def _watch(
     announce(address, api_key)
 
     publication = Publication(
-        from_uri(local, api_key=api_key), options.folder, alone=True, runs=options.runs
+        from_uri(local, api_key=api_key),
+        options.folder,
+        alone=True,
+        catalog=OwnCatalog(catalog),
+        runs=options.runs,
     )
     keep_published(publication, period_s=options.period_s, stop=stop)

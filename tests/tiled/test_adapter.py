@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from fastapi import HTTPException
+from foreign_links import KINDS, link_out
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import basic_indices
@@ -331,34 +332,6 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file["d"] = np.arange(12.0).reshape(1, 3, 4)
         file.create_group("processed")["averaged"] = np.ones((2, 25))
     return path
-
-
-def link_out(kind: str, data: h5py.Group, secret: Path) -> None:
-    if kind == "external link":
-        data["leak"] = h5py.ExternalLink(str(secret), "/d")
-    elif kind == "relative external link":
-        up = "../" * 30 + str(secret).lstrip("/")
-        data["leak"] = h5py.ExternalLink(up, "/d")
-    elif kind == "soft link to an external link":
-        data.file["hidden"] = h5py.ExternalLink(str(secret), "/d")
-        data["leak"] = h5py.SoftLink("/hidden")
-    elif kind == "virtual dataset":
-        layout = h5py.VirtualLayout(shape=(1, 3, 4), dtype=float)
-        layout[:] = h5py.VirtualSource(secret, "d", shape=(1, 3, 4))
-        data.create_virtual_dataset("leak", layout)
-    else:
-        data.create_dataset(
-            "leak", shape=(1, 3, 4), dtype=float, external=[(str(secret), 0, h5py.h5f.UNLIMITED)]
-        )
-
-
-KINDS = [
-    "external link",
-    "relative external link",
-    "soft link to an external link",
-    "virtual dataset",
-    "external raw storage",
-]
 
 
 @pytest.mark.parametrize("kind", KINDS)
