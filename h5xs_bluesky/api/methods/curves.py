@@ -28,12 +28,19 @@ class CurveMethods(Experiment):
 
         Parameters
         ----------
+        sn
+            The sample's name; the oldest one by default.
         group
             A detector's extension, ``"merged"``, ``"averaged"`` or ``"subtracted"``.
         frn
             Which frame, of curves per frame; the first by default, −1 for the latest in the file,
             or in memory where a sample was computed and not saved yet; a tuple is its place in the
             scan (`get_d2`).
+
+        Returns
+        -------
+        Data1d
+            I and σ, not divided by the beam; NaN where no pixel tells.
 
         Raises
         ------
@@ -72,6 +79,8 @@ class CurveMethods(Experiment):
 
         Parameters
         ----------
+        sn
+            The sample's name.
         ax
             Where; a new figure if there is none.
         offset
@@ -88,6 +97,7 @@ class CurveMethods(Experiment):
         Returns
         -------
         Axes
+            Into which the curves were drawn.
 
         Raises
         ------
@@ -132,6 +142,7 @@ class CurveMethods(Experiment):
         Returns
         -------
         Axes
+            Into which the curves were drawn.
 
         Raises
         ------
