@@ -118,6 +118,13 @@ def test_addresses_in_docstrings_are_well_formed() -> None:
             assert "{" in address or urlsplit(address).hostname, f"{path}: {address}"
 
 
+def pictures() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "docs/images"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [ROOT / name for name in listed.stdout.split()]
+
+
 def test_every_picture_is_shown() -> None:
     shown = {
         (page.parent / link).resolve()
@@ -125,6 +132,13 @@ def test_every_picture_is_shown() -> None:
         for link in links_of(page)
         if not urlsplit(link).scheme
     }
-    names = ["git", "ls-files", "docs/images"]
-    listed = subprocess.run(names, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert {ROOT / name for name in listed.stdout.split()} - shown == set()
+    assert set(pictures()) - shown == set()
+
+
+def test_every_picture_is_compared_with_what_the_code_makes_now() -> None:
+    checks = [*ROOT.glob("docs/*/*.md"), *ROOT.glob("tests/**/*.py"), ROOT / ".ci" / "run"]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in checks)
+    pattern = r"(?:check_picture\([^\n]*, \"|gallery\.py [^\n]* )([\w-]+\.png)"
+    compared = set(re.findall(pattern, text))
+    left = {path.name for path in pictures() if not path.name.startswith("gallery-")} - compared
+    assert left == set()
