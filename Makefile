@@ -25,13 +25,14 @@ IS_3_11 := -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))"
 PY4XS_PYTHON ?= $(shell for p in $(PYTHON) python3.11; do \
     $$p $(IS_3_11) 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo serve test test-py4xs bench lint format docs lock clean
+.PHONY: help demo serve test test-py4xs test-versions bench lint format docs lock clean
 
 help:
 	@echo "make demo         run the main job; DATA=folder FRAMES=n OUT=folder change it"
 	@echo "make serve        run the main job and serve its results; PORT=n, and as for demo"
 	@echo "make test         run the tests; ARGS='...' goes to pytest"
 	@echo "make test-py4xs   run the tests against the ancestor, py4xs, in an environment of its own"
+	@echo "make test-versions  the core tests with the lowest and the newest versions allowed"
 	@echo "make bench        measure how fast it is, and put table and plot into the documentation"
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make format       let ruff mend what it can"
@@ -51,6 +52,26 @@ test: $(DEV_READY)
 
 test-py4xs: $(DEV_READY) $(PY4XS_READY)
 	H5XS_PY4XS_PYTHON="$(CURDIR)/$(PY4XS)/bin/python" $(BIN)/pytest -m py4xs $(ARGS)
+
+# What consumes documents, reduces, writes, reads and serves; not what draws the documentation,
+# drives browsers and notebooks, or builds the package. Half an hour. VERSIONS=highest takes one only.
+VERSIONS ?= lowest-direct highest
+CORE_TESTS ?= tests/reduction tests/config tests/io tests/callbacks tests/api tests/tiled tests/sim \
+    --deselect tests/tiled/test_web_page.py
+UV := build/versions/uv/bin/uv
+
+$(UV): $(BIN)/python
+	@$(BIN)/python -m venv --clear build/versions/uv
+	@build/versions/uv/bin/python $(PIP_INSTALL) uv
+
+test-versions: $(addprefix test-versions-,$(VERSIONS))
+
+test-versions-%: $(UV)
+	@echo "Installing the versions that are $* into build/versions/$*"
+	@$(UV) venv --quiet --clear --python $(BIN)/python build/versions/$*
+	@$(UV) pip install --quiet --python build/versions/$*/bin/python --resolution $* --editable '.[test]'
+	@$(UV) pip freeze --quiet --python build/versions/$*/bin/python --exclude-editable > build/versions/$*.txt
+	build/versions/$*/bin/python -m pytest -p no:cacheprovider $(CORE_TESTS) $(ARGS)
 
 # Ten minutes. Against py4xs itself where it is installed: make .venv/py4xs/.ready
 bench: $(DEV_READY)

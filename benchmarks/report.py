@@ -56,7 +56,7 @@ def write_docs(folder: Path, figures: Sequence[Figure], growth: dict[str, list[R
     everything = {"figures": json.loads(to_json(figures)), "growth": growth}
     (measured / "speed.json").write_text(json.dumps(everything, indent=1) + "\n")
     (measured / "speed.md").write_text(_table(figures), encoding="utf-8")
-    _draw(growth, images / "speed.png")
+    draw_growth(growth, images / "speed.png")
 
 
 def write_page(folder: Path, name: str, figures: Sequence[Figure], rows: Sequence[Row]) -> None:
@@ -128,7 +128,8 @@ def _short(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
 
 
-def _draw(growth: dict[str, list[Row]], path: Path) -> None:
+def draw_growth(growth: dict[str, list[Row]], path: Path) -> None:
+    """Draw the times and the memory against what they grow with."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Picture
     from matplotlib.ticker import FuncFormatter

@@ -144,6 +144,11 @@ class LiveReduction:
         slow the reduction nor fail it. If 10 000 documents wait for it, it misses the rest of
         that run.
 
+        Parameters
+        ----------
+        callback
+            Called with the name of a document and the document.
+
         Returns
         -------
         int
@@ -152,7 +157,13 @@ class LiveReduction:
         return self._subscribers.add(callback)
 
     def unsubscribe(self, token: int) -> None:
-        """Call the callback of this token no more, once it has what waits for it."""
+        """Call the callback of this token no more, once it has what waits for it.
+
+        Parameters
+        ----------
+        token
+            As `subscribe` gave it.
+        """
         self._subscribers.remove(token)
 
     def status(self) -> dict[str, Any]:
@@ -181,6 +192,11 @@ class LiveReduction:
         ----------
         timeout_s
             How long to wait until the folder of a run that has just started is there.
+
+        Returns
+        -------
+        Path or None
+            The folder.
         """
         for run in reversed(list(self._runs.values())):
             if not run.stopped:
@@ -194,6 +210,11 @@ class LiveReduction:
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until all that was received is on disk and reduced, as far as it can be.
+
+        Parameters
+        ----------
+        timeout_s
+            How long to wait at most; without end by default.
 
         Returns
         -------

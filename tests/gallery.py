@@ -1,7 +1,11 @@
-"""Pictures of the documentation, compared with those that its code makes now."""
+"""Pictures of the documentation, compared with those that its code makes now.
+
+``python tests/gallery.py demo-output/overview.png demo.png`` compares one on the command line.
+"""
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from matplotlib.testing.compare import compare_images
@@ -43,3 +47,7 @@ def _compare(made: Path, name: str) -> None:
     difference = compare_images(str(expected), str(made), tol=_TOLERANCE)
     if difference is not None:
         raise AssertionError(difference)
+
+
+if __name__ == "__main__":
+    check_picture(Path(sys.argv[1]), sys.argv[2])

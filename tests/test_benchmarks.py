@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gallery import check_picture
 
 from benchmarks import ancestor
 from benchmarks.__main__ import main
 from benchmarks.kernel import ancestors_way
 from benchmarks.memory import own_peak_mb
+from benchmarks.report import draw_growth
 from benchmarks.setup import frames, grid, pixels_of, saxs_detector
 from benchmarks.timing import Figure, taking_turns
 from h5xs_bluesky.reduction.integration.integrate import make_integrator
@@ -67,6 +69,13 @@ def test_committed_figures_are_those_of_the_page() -> None:
     assert list(found["figures"]) == KEYS
     page = (measured / "speed.md").read_text(encoding="utf-8")
     assert all(f"`{key}`" in page for key in KEYS)
+
+
+def test_committed_picture_is_that_of_the_figures(tmp_path: Path) -> None:
+    measured = Path(__file__).parent.parent / "docs" / "measured"
+    growth = json.loads((measured / "speed.json").read_text())["growth"]
+    draw_growth(growth, tmp_path / "speed.png")
+    check_picture(tmp_path / "speed.png", "speed.png")
 
 
 def test_histograms_in_the_ancestors_manner_give_our_unweighted_curve() -> None:

@@ -60,6 +60,11 @@ class CurveCombination(CurveArithmetic):
         debug
             Not needed; taken so that calls written for py4xs run.
 
+        Returns
+        -------
+        Data1d
+            This curve.
+
         Raises
         ------
         ReductionError
@@ -90,6 +95,16 @@ class CurveCombination(CurveArithmetic):
 
     def scale(self, sc: float) -> Self:
         """Multiply I, σ and the beam by a factor, in place: I over `trans` stays.
+
+        Parameters
+        ----------
+        sc
+            The factor, above 0.
+
+        Returns
+        -------
+        Data1d
+            This curve.
 
         Raises
         ------
@@ -136,6 +151,11 @@ class CurveCombination(CurveArithmetic):
         plot_data, ax, fontsize
             Plot all curves and the average, into these axes.
 
+        Returns
+        -------
+        Data1d
+            The average, with the beam (`trans`) that goes with it.
+
         Raises
         ------
         ReductionError
@@ -178,6 +198,11 @@ class CurveCombination(CurveArithmetic):
             Not needed; taken so that calls written for py4xs run.
         create_new
             Leave this curve as it is, and give a new one.
+
+        Returns
+        -------
+        Data1d
+            This curve, or the new one.
 
         Raises
         ------

@@ -125,6 +125,11 @@ class Data1d(CurveCombination):
         fixed
             Fit all points between them, instead of looking.
 
+        Returns
+        -------
+        Guinier
+            Rg in Å, I₀, their standard uncertainties, and the range of the fit.
+
         Raises
         ------
         ReductionError
@@ -206,6 +211,7 @@ class Data1d(CurveCombination):
         Returns
         -------
         Axes
+            Into which the curve was drawn.
         """
         axes = prepare_axes(ax, fontsize=fontsize)
         style = {"label": self.label, "lw": 1.0, "elinewidth": 0.5, **style}

@@ -96,6 +96,11 @@ class Data2d:
             ``"qrqn"``: along a surface in grazing incidence and along its normal
             (`SampleOrientation.surface_coordinates`), all in Å⁻¹.
 
+        Returns
+        -------
+        tuple of ndarray
+            Two arrays of the frame's shape (H, W).
+
         Raises
         ------
         ReductionError
@@ -114,19 +119,58 @@ class Data2d:
         )
 
     def to_qphi(self, Nq: int | ArrayLike = 200, Nphi: int | ArrayLike = 60) -> Map2d:  # noqa: N803
-        """Give the map in q and φ; see `map_qphi`."""
+        """Give the map in q and φ; see `map_qphi`.
+
+        Parameters
+        ----------
+        Nq, Nphi
+            Numbers of cells, or their centres in Å⁻¹ and degrees.
+
+        Returns
+        -------
+        Map2d
+            Intensities with standard errors; NaN in cells without pixels.
+        """
         return map_qphi({self.detector.extension: self}, Nq, Nphi)
 
     def to_qxy(self, dq: float = 0.01) -> Map2d:
-        """Give the map in qx and qy, in cells of `dq` (Å⁻¹)."""
+        """Give the map in qx and qy, in cells of `dq` (Å⁻¹).
+
+        Parameters
+        ----------
+        dq
+            Width of a cell in Å⁻¹.
+
+        Returns
+        -------
+        Map2d
+            Intensities with standard errors; NaN in cells without pixels.
+        """
         return map_squares({self.detector.extension: self}, "qxy", dq)
 
     def to_qrqn(self, dq: float = 0.01) -> Map2d:
-        """Give the map in qr and qn, in cells of `dq` (Å⁻¹)."""
+        """Give the map in qr and qn, in cells of `dq` (Å⁻¹).
+
+        Parameters
+        ----------
+        dq
+            Width of a cell in Å⁻¹.
+
+        Returns
+        -------
+        Map2d
+            Intensities with standard errors; NaN in cells without pixels.
+        """
         return map_squares({self.detector.extension: self}, "qrqn", dq)
 
     def unmasked(self) -> "Data2d":
-        """Give the same pattern without the detector's mask."""
+        """Give the same pattern without the detector's mask.
+
+        Returns
+        -------
+        Data2d
+            In which only pixels that the frame itself disqualifies are left out.
+        """
         free = replace(self.detector, mask=np.zeros_like(self.mask))
         return replace(self, detector=free)
 

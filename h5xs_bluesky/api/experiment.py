@@ -110,6 +110,11 @@ class Experiment:
 
         It is the object's own: `explicit_close` closes it.
 
+        Returns
+        -------
+        h5py.File
+            Open for reading.
+
         Raises
         ------
         RefusedError
@@ -124,11 +129,23 @@ class Experiment:
         self._source.close()
 
     def explict_open_h5(self) -> h5py.File:
-        """Open the file; py4xs' spelling of `explicit_open`."""
+        """Open the file; py4xs' spelling of `explicit_open`.
+
+        Returns
+        -------
+        h5py.File
+            Open for reading.
+        """
         return self.explicit_open()
 
     def explicit_open_h5(self) -> h5py.File:
-        """Open the file; see `explicit_open`."""
+        """Open the file; see `explicit_open`.
+
+        Returns
+        -------
+        h5py.File
+            Open for reading.
+        """
         return self.explicit_open()
 
     def explicit_close_h5(self) -> None:
@@ -136,12 +153,33 @@ class Experiment:
         self.explicit_close()
 
     def list_samples(self, quiet: bool = False) -> list[str]:
-        """Read the names of the samples, oldest first, into `samples`; nothing is printed."""
+        """Read the names of the samples, oldest first, into `samples`; nothing is printed.
+
+        Parameters
+        ----------
+        quiet
+            Not needed; taken so that calls written for py4xs run.
+
+        Returns
+        -------
+        list of str
+            The names.
+        """
         self.samples = self._source.names()
         return list(self.samples)
 
     def header(self, sn: str) -> dict[str, Any]:
         """Give the start document of the scan that measured a sample.
+
+        Parameters
+        ----------
+        sn
+            The sample's name.
+
+        Returns
+        -------
+        dict
+            As Bluesky made it.
 
         Raises
         ------

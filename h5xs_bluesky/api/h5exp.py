@@ -110,6 +110,11 @@ class h5exp(h5xs):  # noqa: N801 - the ancestor's name
     def read_detectors(self) -> NDArray[Any]:
         """Read detectors and q-grid from the file; gives the centres of the bins.
 
+        Returns
+        -------
+        ndarray
+            In Å⁻¹.
+
         Raises
         ------
         FileFormatError

@@ -76,7 +76,24 @@ class Map2d:
 
     @classmethod
     def from_sums(cls, sums: MapSums, *, x_axis: MapAxis, y_axis: MapAxis, **more: Any) -> "Map2d":
-        """Make the map that sums over pixels give."""
+        """Make the map that sums over pixels give.
+
+        Parameters
+        ----------
+        sums
+            Of signal, variance and normalisation in each cell.
+        x_axis
+            Of the columns.
+        y_axis
+            Of the rows.
+        **more
+            Further attributes of the map, such as its labels.
+
+        Returns
+        -------
+        Map2d
+            Means with standard errors; NaN in cells without pixels.
+        """
         return cls(
             xc=x_axis.centers,
             yc=y_axis.centers,
@@ -98,7 +115,13 @@ class Map2d:
         return np.full(self.d.shape, np.nan) if self.err is None else self.err
 
     def copy(self) -> "Map2d":
-        """Give a copy that shares no arrays of values."""
+        """Give a copy that shares no arrays of values.
+
+        Returns
+        -------
+        Map2d
+            The copy.
+        """
         weight, count = (None if a is None else a.copy() for a in (self.weight, self.count))
         return replace(self, d=self.d.copy(), err=self._err.copy(), weight=weight, count=count)
 
@@ -112,6 +135,11 @@ class Map2d:
         weighted
             Each cell by its pixels' normalisation, as if all were one exposure; otherwise all
             maps that have an intensity there weigh the same.
+
+        Returns
+        -------
+        Map2d
+            A new map of the same cells.
 
         Raises
         ------
@@ -129,6 +157,16 @@ class Map2d:
         """Put maps together, this one among them; each may cover other cells of a common raster.
 
         Where several have an intensity they are averaged by their normalisation.
+
+        Parameters
+        ----------
+        ds
+            The others.
+
+        Returns
+        -------
+        Map2d
+            A new map that covers the cells of all.
 
         Raises
         ------
@@ -175,6 +213,11 @@ class Map2d:
     def apply_symmetry(self) -> "Map2d":
         """Average every cell of a (q, φ) map with what lies opposite, φ + 180°.
 
+        Returns
+        -------
+        Map2d
+            A new map of the same cells.
+
         Raises
         ------
         ReductionError
@@ -186,6 +229,18 @@ class Map2d:
         """Interpolate across gaps of at most `max_width` cells, along x or y; wider ones stay.
 
         Filled cells have no pixels: their `count` is 0, and so is their `weight`.
+
+        Parameters
+        ----------
+        method
+            ``"linear"``: there is no other.
+        max_width
+            Of the widest gap, in cells.
+
+        Returns
+        -------
+        Map2d
+            A new map of the same cells.
 
         Raises
         ------
@@ -203,6 +258,18 @@ class Map2d:
 
     def roi(self, x1: float, x2: float, y1: float, y2: float) -> "Map2d":
         """Give the part whose cells' centres lie within x1 to x2 and y1 to y2.
+
+        Parameters
+        ----------
+        x1, x2
+            From where to where along x, in the unit of `xc`.
+        y1, y2
+            The same along y, in the unit of `yc`.
+
+        Returns
+        -------
+        Map2d
+            The part, as a new map.
 
         Raises
         ------
@@ -229,7 +296,20 @@ class Map2d:
         )
 
     def val(self, x0: float, y0: float, dx: float, dy: float) -> float:
-        """Give the mean intensity in a box (dx, dy) around (x0, y0); NaN where it is empty."""
+        """Give the mean intensity in a box (dx, dy) around (x0, y0); NaN where it is empty.
+
+        Parameters
+        ----------
+        x0, y0
+            The centre of the box, in the units of `xc` and `yc`.
+        dx, dy
+            Its width and height.
+
+        Returns
+        -------
+        float
+            The mean, weighted by the pixels' normalisation.
+        """
         box = self.roi(x0 - dx / 2, x0 + dx / 2, y0 - dy / 2, y0 + dy / 2)
         return float(add_sums([box.sums]).summed(0).summed(1).mean()[0, 0])
 
@@ -281,12 +361,17 @@ class Map2d:
             ``"x"`` or ``"y"``.
         xrange, yrange
             From where to where; everything by default.
-        plot_data, ax, style
-            Plot it, into these axes, with these arguments of `matplotlib.axes.Axes.errorbar`.
+        plot_data
+            Whether to plot it.
+        ax
+            Axes to plot into.
+        **style
+            Further arguments of `matplotlib.axes.Axes.errorbar`.
 
         Returns
         -------
         coordinate, d, err : ndarray
+            Centres of the cells along the cut, mean intensity, standard error.
         """
         xs = (self.xc[0], self.xc[-1]) if xrange is None else xrange
         ys = (self.yc[0], self.yc[-1]) if yrange is None else yrange
@@ -335,6 +420,7 @@ class Map2d:
         Returns
         -------
         Axes
+            Into which the map was drawn.
         """
         from h5xs_bluesky.api.plots.maps import plot_map
 

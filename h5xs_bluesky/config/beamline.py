@@ -102,6 +102,16 @@ class Beamline:
     def from_toml(cls, path: str | Path) -> "Beamline":
         """Read a TOML file; relative paths in it start from its folder.
 
+        Parameters
+        ----------
+        path
+            Of the file.
+
+        Returns
+        -------
+        Beamline
+            As the file describes it.
+
         Raises
         ------
         ConfigurationError
@@ -124,8 +134,19 @@ class Beamline:
 
         Parameters
         ----------
+        values
+            As `to_mapping` gives them.
+        detectors
+            Of the experiment.
+        qgrid
+            Of the experiment.
         origin
             Where the values come from, for messages.
+
+        Returns
+        -------
+        Beamline
+            As it was, but for folders, which are those of this process.
         """
         from h5xs_bluesky.config.reading import beamline_from_table
 
@@ -133,7 +154,13 @@ class Beamline:
         return beamline_from_table(table, tuple(detectors), qgrid, base=Path.cwd())
 
     def to_mapping(self) -> dict[str, Any]:
-        """Give everything but detectors, q-grid and folders as plain values, like the TOML."""
+        """Give everything but detectors, q-grid and folders as plain values, like the TOML.
+
+        Returns
+        -------
+        dict
+            By table and key, as in the TOML file; what is not set is left out.
+        """
         values: dict[str, Any] = {
             "beamline": {
                 "name": self.name,
@@ -154,7 +181,14 @@ class Beamline:
         return cleaned
 
     def provenance(self) -> dict[str, Any]:
-        """Give all that the curves depend on as plain values; masks by their digests."""
+        """Give all that the curves depend on as plain values; masks by their digests.
+
+        Returns
+        -------
+        dict
+            What `to_mapping` gives, ``detectors`` by extension, and ``qgrid`` with its edges and
+            centres in Å⁻¹.
+        """
         detectors = {
             detector.extension: {
                 "geometry": asdict(detector.geometry),
@@ -170,7 +204,18 @@ class Beamline:
         return {**self.to_mapping(), "detectors": detectors, "qgrid": grid}
 
     def reduction_process(self, run_uid: str) -> Process:
-        """Describe the reduction of a run's frames, as done now; `from_process` reads it."""
+        """Describe the reduction of a run's frames, as done now; `from_process` reads it.
+
+        Parameters
+        ----------
+        run_uid
+            Of the run whose frames are reduced.
+
+        Returns
+        -------
+        Process
+            What is stored with the results.
+        """
         return Process(
             configuration=self.provenance(),
             detectors=detectors_to_json(self.detectors),
@@ -194,6 +239,11 @@ class Beamline:
             Whether the user chose them.
         trans_mode
             What told the transmitted beam when they were selected.
+
+        Returns
+        -------
+        Process
+            What is stored with the average.
         """
         values = replace(self, selection=options or self.selection).to_mapping()
         used = {key: values[key] for key in _AVERAGING if key in values}
@@ -201,7 +251,18 @@ class Beamline:
         return Process(configuration={**used, **choice})
 
     def for_averaging(self, process: Process) -> "Beamline":
-        """Give the same beamline with the options with which an average was made."""
+        """Give the same beamline with the options with which an average was made.
+
+        Parameters
+        ----------
+        process
+            As `averaging_process` described the average.
+
+        Returns
+        -------
+        Beamline
+            With these options of selection and monitors.
+        """
         values = {key: value for key, value in self.to_mapping().items() if key not in _AVERAGING}
         values |= {k: v for k, v in process.configuration.items() if k in _AVERAGING}
         return Beamline.from_mapping(
@@ -246,7 +307,20 @@ class Beamline:
         )
 
     def with_detectors(self, detectors: Sequence[Detector], qgrid: QGrid) -> "Beamline":
-        """Give the same beamline with other detectors and another q-grid."""
+        """Give the same beamline with other detectors and another q-grid.
+
+        Parameters
+        ----------
+        detectors
+            The other detectors.
+        qgrid
+            The other q-grid.
+
+        Returns
+        -------
+        Beamline
+            The same in all else.
+        """
         return replace(self, detectors=tuple(detectors), qgrid=qgrid)
 
     @property
@@ -277,7 +351,13 @@ class Beamline:
         return 0.0 if self.monitors is None else self.monitors.relative_uncertainty
 
     def integrators(self) -> dict[str, Integrator]:
-        """Make what reduces the frames of each detector, by extension; takes seconds."""
+        """Make what reduces the frames of each detector, by extension; takes seconds.
+
+        Returns
+        -------
+        dict of Integrator
+            By the detectors' extensions.
+        """
         return {
             detector.extension: make_integrator(
                 Pixels.from_detector(
@@ -294,7 +374,18 @@ class Beamline:
         }
 
     def sample_name(self, start: Mapping[str, Any]) -> str | None:
-        """Give the sample's name in a start document; None where there is none."""
+        """Give the sample's name in a start document; None where there is none.
+
+        Parameters
+        ----------
+        start
+            The run's start document.
+
+        Returns
+        -------
+        str or None
+            The name as it stands there.
+        """
         value = _look_up(start, self.sample_name_key)
         if isinstance(value, Mapping):
             value = value.get("name")
@@ -311,6 +402,22 @@ class Beamline:
         baseline: Mapping[str, Any],
     ) -> Any:
         """Give one piece of metadata of a run; None where the run does not have it.
+
+        Parameters
+        ----------
+        name
+            A key under ``[metadata]``.
+        start
+            The run's start document.
+        descriptors
+            Its descriptors, which have the devices' configurations.
+        baseline
+            The readings of its baseline.
+
+        Returns
+        -------
+        Any
+            As the document has it.
 
         Raises
         ------

@@ -83,7 +83,18 @@ class Asynchronous:
             raise ConfigurationError(f"expected a positive max_gap_s, found {self.max_gap_s}")
 
     def integration(self, relative_uncertainty: float) -> IntegrationOptions:
-        """Give how a stream is integrated."""
+        """Give how a stream is integrated.
+
+        Parameters
+        ----------
+        relative_uncertainty
+            Standard uncertainty of one reading, relative to it.
+
+        Returns
+        -------
+        IntegrationOptions
+            For `integrate_exposures`.
+        """
         return IntegrationOptions(
             interpolation=self.interpolation,
             extend=self.extend,

@@ -85,7 +85,7 @@ class RunFolder:
 
         Parameters
         ----------
-        parts
+        *parts
             Stream and field.
         number
             Of the file among those of these parts; a later one, if it is taken.

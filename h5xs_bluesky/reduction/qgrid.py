@@ -57,13 +57,34 @@ class QGrid:
 
     @classmethod
     def from_edges(cls, edges: ArrayLike) -> "QGrid":
-        """Make bins from their edges; centres are midway."""
+        """Make bins from their edges; centres are midway.
+
+        Parameters
+        ----------
+        edges
+            One more than there are bins, in Å⁻¹.
+
+        Returns
+        -------
+        QGrid
+            The grid.
+        """
         array = np.asarray(edges, dtype=float)
         return cls(edges=array, centers=(array[:-1] + array[1:]) / 2)
 
     @classmethod
     def from_centers(cls, centers: ArrayLike) -> "QGrid":
         """Make bins around centres: edges are midway between them, the outer ones mirrored.
+
+        Parameters
+        ----------
+        centers
+            Of the bins, in Å⁻¹.
+
+        Returns
+        -------
+        QGrid
+            The grid.
 
         Raises
         ------
@@ -117,13 +138,39 @@ class QGrid:
 
     @classmethod
     def linear(cls, start: float, stop: float, bins: int) -> "QGrid":
-        """Make `bins` bins of equal width from edge to edge."""
+        """Make `bins` bins of equal width from edge to edge.
+
+        Parameters
+        ----------
+        start, stop
+            The outermost edges, in Å⁻¹.
+        bins
+            Their number.
+
+        Returns
+        -------
+        QGrid
+            The grid.
+        """
         _check_bins(bins)
         return cls.from_edges(np.linspace(start, stop, bins + 1))
 
     @classmethod
     def logarithmic(cls, start: float, stop: float, bins: int) -> "QGrid":
-        """Make `bins` bins of equal width in log q; centres are the edges' geometric means."""
+        """Make `bins` bins of equal width in log q; centres are the edges' geometric means.
+
+        Parameters
+        ----------
+        start, stop
+            The outermost edges, in Å⁻¹; both above 0.
+        bins
+            Their number.
+
+        Returns
+        -------
+        QGrid
+            The grid.
+        """
         _check_bins(bins)
         if not 0 < start < stop:
             raise ReductionError(f"expected 0 < start < stop, found {start:g} and {stop:g}")
@@ -149,7 +196,18 @@ class QGrid:
         return np.diff(self.edges)
 
     def bin_index(self, q: ArrayLike) -> NDArray[np.int32]:
-        """Give the bin of each q in Å⁻¹, in the shape of `q`; −1 outside and for NaN."""
+        """Give the bin of each q in Å⁻¹, in the shape of `q`; −1 outside and for NaN.
+
+        Parameters
+        ----------
+        q
+            In Å⁻¹, of any shape.
+
+        Returns
+        -------
+        ndarray of int32
+            Numbers of bins, from 0.
+        """
         values = np.asarray(q, dtype=float)
         index = np.searchsorted(self.edges, values, side="right") - 1
         index = np.where(values == self.edges[-1], len(self) - 1, index)

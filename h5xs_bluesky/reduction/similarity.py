@@ -76,6 +76,7 @@ class Selection:
     Parameters
     ----------
     kept : ndarray of bool, shape (n,)
+        Whether each is.
     reference
         The frame that the others were compared with; −1 if none was.
     p_value : ndarray, shape (n,)

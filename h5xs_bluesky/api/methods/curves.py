@@ -29,12 +29,19 @@ class CurveMethods(Experiment):
 
         Parameters
         ----------
+        sn
+            The sample's name; the oldest one by default.
         group
             A detector's extension, ``"merged"``, ``"averaged"`` or ``"subtracted"``.
         frn
             Which frame, of curves per frame; the first by default, −1 for the latest in the file,
             or in memory where a sample was computed and not saved yet; a tuple is its place in the
             scan (`get_d2`).
+
+        Returns
+        -------
+        Data1d
+            I and σ, not divided by the beam; NaN where no pixel tells.
 
         Raises
         ------
@@ -110,6 +117,8 @@ class CurveMethods(Experiment):
 
         Parameters
         ----------
+        sn
+            The sample's name.
         ax
             Where; a new figure if there is none.
         offset
@@ -126,6 +135,7 @@ class CurveMethods(Experiment):
         Returns
         -------
         Axes
+            Into which the curves were drawn.
 
         Raises
         ------
@@ -170,6 +180,7 @@ class CurveMethods(Experiment):
         Returns
         -------
         Axes
+            Into which the curves were drawn.
 
         Raises
         ------

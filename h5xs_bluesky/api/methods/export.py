@@ -32,8 +32,15 @@ class ExportMethods(Experiment):
 
         Parameters
         ----------
+        sn
+            The sample's name; the oldest one by default.
         md_keys
             Further keys of the start document; one that it lacks is left out.
+
+        Returns
+        -------
+        dict
+            Text or number by name; units are part of the names.
 
         Raises
         ------
@@ -45,7 +52,18 @@ class ExportMethods(Experiment):
             return self._metadata(name).to_mapping(md_keys)
 
     def md_string(self, sn: str | None = None, md_keys: Sequence[str] = ()) -> str:
-        """Give what `md_dict` does as lines ``# name : value``."""
+        """Give what `md_dict` does as lines ``# name : value``.
+
+        Parameters
+        ----------
+        sn, md_keys
+            As in `md_dict`.
+
+        Returns
+        -------
+        str
+            One line for each entry.
+        """
         return "".join(f"# {line}\n" for line in lines_of(self.md_dict(sn, md_keys)))
 
     def export_d1s(

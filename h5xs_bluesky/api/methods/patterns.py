@@ -37,6 +37,8 @@ class PatternMethods(Experiment):
 
         Parameters
         ----------
+        sn
+            The sample's name; the oldest one by default.
         det_ext
             The detector's extension; None for all that have such frames.
         frn
@@ -100,12 +102,19 @@ class PatternMethods(Experiment):
 
         Parameters
         ----------
+        sn
+            The sample's name; the oldest one by default.
         frn, detectors
             As in `get_d2`.
         Nq, Nphi
             Numbers of cells, or their centres in Å⁻¹ and degrees.
         det_ext
             One detector.
+
+        Returns
+        -------
+        Map2d
+            Intensities with standard errors; NaN in cells without pixels.
         """
         return map_qphi(self._patterns(sn, det_ext, frn, detectors), Nq, Nphi)
 
@@ -118,7 +127,22 @@ class PatternMethods(Experiment):
         det_ext: str | None = None,
         detectors: _Detectors = None,
     ) -> Map2d:
-        """Give a sample's map in qx and qy, in cells of `dq` (Å⁻¹); see `get_qphi`."""
+        """Give a sample's map in qx and qy, in cells of `dq` (Å⁻¹); see `get_qphi`.
+
+        Parameters
+        ----------
+        sn, frn, detectors
+            As in `get_d2`.
+        dq
+            Width of a cell in Å⁻¹.
+        det_ext
+            One detector.
+
+        Returns
+        -------
+        Map2d
+            Intensities with standard errors; NaN in cells without pixels.
+        """
         return map_squares(self._patterns(sn, det_ext, frn, detectors), "qxy", dq)
 
     def get_qrqn(
@@ -133,6 +157,20 @@ class PatternMethods(Experiment):
         """Give a sample's map along its surface and along the normal, in cells of `dq` (Å⁻¹).
 
         For grazing incidence; the detectors' orientations tell the incident angle. See `get_qphi`.
+
+        Parameters
+        ----------
+        sn, frn, detectors
+            As in `get_d2`.
+        dq
+            Width of a cell in Å⁻¹.
+        det_ext
+            One detector.
+
+        Returns
+        -------
+        Map2d
+            Intensities with standard errors; NaN in cells without pixels.
         """
         return map_squares(self._patterns(sn, det_ext, frn, detectors), "qrqn", dq)
 
@@ -161,6 +199,8 @@ class PatternMethods(Experiment):
 
         Parameters
         ----------
+        sn
+            The sample's name; the oldest one by default.
         det_ext
             One detector; all, side by side, by default.
         frn, detectors, dtype
@@ -180,6 +220,8 @@ class PatternMethods(Experiment):
         clim
             Lowest and highest counts of the colours; with ``"auto"`` all but `ch_thresh` pixels
             at each end lie between.
+        ch_thresh
+            How many pixels at each end of the counts the colours may leave out.
         showRef
             py4xs' form: a calibrant's name with a line style, as ``["AgBH", "r:"]``, or a list of
             q in Å⁻¹.
@@ -236,6 +278,8 @@ class PatternMethods(Experiment):
 
         Parameters
         ----------
+        sn
+            The sample's name; the oldest one by default.
         frn, detectors, dtype
             As in `get_d2`.
         ax
@@ -297,6 +341,8 @@ class PatternMethods(Experiment):
 
         Parameters
         ----------
+        sn
+            The sample's name; the oldest one by default.
         Nq, Nphi
             As in `get_qphi`.
         apply_symmetry
@@ -309,6 +355,8 @@ class PatternMethods(Experiment):
             Rings, as in `show_data`.
         frn, ax, logScale, useMask, clim, bkg, aspect, cmap, detectors, dtype, colorbar, det_ext
             As in `show_data_qxy`.
+        max_width
+            Of the widest gap that is filled, in cells.
 
         Returns
         -------
@@ -351,6 +399,8 @@ class PatternMethods(Experiment):
 
         Parameters
         ----------
+        sn
+            The sample's name; the oldest one by default.
         det_ext, frn, detectors
             As in `get_d2`; an average has more counts.
         qs, qe, qn

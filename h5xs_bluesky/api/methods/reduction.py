@@ -192,6 +192,11 @@ class ReductionMethods(Experiment):
 
         All samples by default; one that has no curves gets an empty entry.
 
+        Parameters
+        ----------
+        sn
+            The sample's name; all by default.
+
         Raises
         ------
         FileFormatError

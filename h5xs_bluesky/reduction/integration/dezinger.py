@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import numpy.ma  # or else np.median of an older numpy loads it with the first frame
 from numpy.typing import NDArray
 
 _SIGMA_PER_MAD = 1.4826  # of a normal distribution
