@@ -1,5 +1,6 @@
 """Runs in Tiled that are not as they should be, or have no end yet."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from small_beamline import run_documents, small_beamline, small_frames
 
 from h5xs_bluesky.catalogs import from_catalog
 from h5xs_bluesky.catalogs.tiled_runs import TiledRuns
-from h5xs_bluesky.errors import CatalogError
+from h5xs_bluesky.errors import CatalogError, RunNotFoundError
 from h5xs_bluesky.io.external import AllowedFolders
 
 NOWHERE = AllowedFolders(permanent=(), allowed=())
@@ -123,6 +124,34 @@ def test_file_that_the_server_cannot_read_fails_and_says_so(tiled: Any, tmp_path
     assert done.outcome == "failed"
     assert "500 Internal Server Error" in done.reason
     assert not (tmp_path / "new").exists()
+
+
+def test_catalogue_of_a_facility_and_the_address_of_a_server_are_sources(
+    tiled: Any, recording: Any, tmp_path: Path
+) -> None:
+    from bluesky_tiled_plugins import TiledWriter
+    from tiled.structures.core import Spec
+
+    raw = tiled.create_container("raw", specs=[Spec("CatalogOfBlueskyRuns", "3.0")])
+    writer = TiledWriter(raw)
+    documents = run_documents(small_frames(1), sample_name="inside")
+    for name, doc in documents:
+        writer(name, doc)
+    uid = str(documents[0][1]["uid"])
+    address = f"{raw.uri!s}?api_key={tiled.context.api_key}"
+    for number, (source, chosen) in enumerate(
+        ((tiled["raw"], {"uids": [uid[:6]]}), (address, {"uids": None, "sample": "inside"}))
+    ):
+        (done,) = from_catalog(
+            source, folder=tmp_path / str(number), beamline=small_beamline(), **chosen
+        )
+        assert (done.uid, done.outcome) == (uid, "reduced")
+        with h5py.File(tmp_path / str(number) / "experiment.h5", "r", swmr=True) as file:
+            origin = json.loads(file["inside"].attrs["origin"])
+        assert origin["source"].endswith("/raw")
+        assert "api_key" not in origin["source"]
+    with pytest.raises(RunNotFoundError, match=rf"the newest are {uid[:8]} \(inside\)$"):
+        from_catalog(tiled["raw"], [recording.uid("arrays")], tmp_path, small_beamline())
 
 
 def test_events_are_read_when_they_are_asked_for(
