@@ -25,11 +25,12 @@ IS_3_11 := -c "import sys; sys.exit(sys.version_info[:2] != (3, 11))"
 PY4XS_PYTHON ?= $(shell for p in $(PYTHON) python3.11; do \
     $$p $(IS_3_11) 2>/dev/null && echo $$p && break; done)
 
-.PHONY: help demo serve test test-py4xs test-versions bench lint format docs lock clean
+.PHONY: help demo serve beamline test test-py4xs test-versions bench lint format docs lock clean
 
 help:
 	@echo "make demo         run the main job; DATA=folder FRAMES=n OUT=folder change it"
 	@echo "make serve        run the main job and serve its results; PORT=n, and as for demo"
+	@echo "make beamline     IPython with a simulated beamline, live reduction and a server"
 	@echo "make test         run the tests; ARGS='...' goes to pytest"
 	@echo "make test-py4xs   run the tests against the ancestor, py4xs, in an environment of its own"
 	@echo "make test-versions  the core tests with the lowest and the newest versions allowed"
@@ -46,6 +47,9 @@ demo: $(RUN_READY)
 serve: $(DEV_READY)
 	$(BIN)/h5xs demo --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(if $(FRAMES),--frames $(FRAMES))
 	$(BIN)/h5xs serve "$(OUT)/experiment" --port $(PORT)
+
+beamline: $(DEV_READY)
+	$(BIN)/ipython --profile-dir=profile
 
 test: $(DEV_READY)
 	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered $(ARGS)

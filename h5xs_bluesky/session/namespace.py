@@ -11,6 +11,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "H5XS_FOLDER"
+WITHOUT_VARIABLE = "H5XS_WITHOUT"
 DEFAULT_FOLDER = "h5xs-data"
 
 _MAKERS = {
@@ -75,6 +76,14 @@ class Session:
             logger.debug("%s is not there", part, exc_info=True)
             lines = str(error).splitlines() or [type(error).__name__]
             self.missing[part] = lines[0]
+
+    def wants(self, part: str) -> bool:
+        """Tell whether an optional part is wanted: ``H5XS_WITHOUT`` names those that are not."""
+        unwanted = os.environ.get(WITHOUT_VARIABLE, "").split(",")
+        if part in (name.strip() for name in unwanted):
+            self.missing[part] = f"{WITHOUT_VARIABLE} names it"
+            return False
+        return True
 
     def describe(self) -> str:
         """Tell what runs, where files go, and what is not there."""

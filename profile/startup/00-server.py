@@ -2,9 +2,10 @@
 
 from h5xs_bluesky.session import ServerProcess, session
 
-with session.optional("Tiled server"):
-    session.server = ServerProcess(
-        session.folder / "experiment",
-        log=session.folder / "server.log",
-        catalog=session.folder / "catalog.db",
-    )
+if session.wants("server"):
+    with session.optional("server"):
+        session.server = ServerProcess(
+            session.folder / "experiment",
+            log=session.folder / "server.log",
+            catalog=session.folder / "catalog.db",
+        )

@@ -4,8 +4,11 @@ from bluesky import RunEngine
 from bluesky.callbacks.best_effort import BestEffortCallback
 
 from h5xs_bluesky.session import MetadataFile, session
+from h5xs_bluesky.view import WhileScanning
 
-RE = session.RE = RunEngine(MetadataFile(session.folder / "metadata.json"))
+RE = session.RE = RunEngine(
+    MetadataFile(session.folder / "metadata.json"), during_task=WhileScanning()
+)
 RE.md["beamline_id"] = "simulated"
 bec = BestEffortCallback()
 bec.disable_plots()  # 60-view.py draws curves

@@ -1,8 +1,11 @@
-"""Windows that follow the curves; pictures in the folder where there is no display."""
+"""Windows that follow the curves; where there is no display, pictures in the folder."""
 
 from h5xs_bluesky.session import session
 
-with session.optional("live view"):
-    from h5xs_bluesky.view import LiveView
+if session.wants("view"):
+    with session.optional("view"):
+        from h5xs_bluesky.view import LiveView
 
-    view = session.view = LiveView(session.live, folder=session.folder / "pictures")
+        pictures = session.folder / "pictures"
+        view = session.view = LiveView(session.live, folder=pictures)
+        session.notes.append(f"view     windows where there is a display, and {pictures}")

@@ -2,14 +2,15 @@
 
 from h5xs_bluesky.session import session
 
-with session.optional("%h5xs"):
+with session.optional("magics"):
     get_ipython().run_line_magic("load_ext", "h5xs_bluesky")
     session.notes.append("magics   %h5xs help")
 
 db = None
 if session.server is not None:
-    with session.optional("Tiled server"):
-        db = session.db = session.server.client("raw", timeout_s=20)
-        session.notes.append(f"server   {session.server.browser_address()}  (db: its raw runs)")
+    with session.optional("server"):
+        db = session.db = session.server.client("runs/raw", timeout_s=20)
+        session.notes.append(f"server   {session.server.browser_address()}")
+        session.notes.append("         db holds the raw runs, for example db[-1]")
 
 print(session.describe())

@@ -1,0 +1,120 @@
+"""The real IPython with the real profile, typed into through a pseudo-terminal."""
+
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pexpect
+import pytest
+
+from h5xs_bluesky import h5xs
+
+_PROFILE = Path(__file__).parents[1] / "profile"
+_START_S = 90  # on a machine that has other things to do
+_STEP_S = 90
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """A session that is typed into."""
+
+    process: Any
+    folder: Path
+    told: str
+    started_s: float
+
+    def type(self, line: str) -> str:
+        """Type a line; gives what is shown until the next prompt."""
+        self.process.sendline(line)
+        return _until_prompt(self.process, _STEP_S)
+
+    def leave(self) -> int:
+        """Leave as a user does; gives the exit status."""
+        self.process.sendline("exit()")
+        self.process.expect(pexpect.EOF, timeout=_STEP_S)
+        self.process.close()
+        return int(self.process.exitstatus)
+
+
+def _until_prompt(process: Any, timeout_s: float) -> str:
+    process.expect(r"In \[\d+\]: ", timeout=timeout_s)
+    return _plain(process.before)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "")
+
+
+@contextmanager
+def session(folder: Path, **environment: str) -> Iterator[Terminal]:
+    """Start IPython with a copy of the profile, which it writes its history into."""
+    profile = folder / "profile"
+    shutil.copytree(_PROFILE, profile, ignore=shutil.ignore_patterns("*.sqlite*", "db", "pid"))
+    own = {"H5XS_FOLDER": str(folder / "data"), "MPLBACKEND": "Agg", "TERM": "dumb"}
+    began = time.monotonic()
+    process = pexpect.spawn(
+        sys.executable,
+        ["-m", "IPython", f"--profile-dir={profile}"],
+        env={**os.environ, **own, **environment},
+        cwd=str(folder),
+        encoding="utf-8",
+        dimensions=(50, 160),
+    )
+    try:
+        told = _until_prompt(process, _START_S)
+        yield Terminal(process, folder, told, time.monotonic() - began)
+    finally:
+        process.close(force=True)
+
+
+def test_a_scan_is_measured_reduced_shown_and_served(tmp_path: Path) -> None:
+    with session(tmp_path) as terminal:
+        assert "without" not in terminal.told, terminal.told
+        assert "reduces every run into" in terminal.told
+        assert terminal.told.count("\n") < 20
+        address = re.search(r"http://127\.0\.0\.1:\d+", terminal.told)
+        assert address is not None
+
+        scan = terminal.type(
+            'RE(measure_with_buffer("protein", "buffer", frames=4)); live.wait(60)'
+        )
+        assert "Traceback" not in scan, scan
+        status = terminal.type("%h5xs status")
+        assert "24 received, 24 acknowledged, 24 reduced" in status, status
+        plotted = terminal.type("%h5xs plot protein --save protein.png")
+        assert (tmp_path / "protein.png").read_bytes().startswith(b"\x89PNG"), plotted
+        assert "3" in terminal.type("len(db)")
+        assert httpx.get(address[0]).status_code == 200
+        assert terminal.leave() == 0
+
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(address[0])
+    dt = h5xs(tmp_path / "data/experiment/experiment.h5")
+    assert dt.get_d1("protein", "subtracted").data.shape == dt.qgrid.shape
+
+
+def test_without_a_server_all_else_is_there(tmp_path: Path) -> None:
+    with session(tmp_path, H5XS_WITHOUT="server") as terminal:
+        assert "without server: H5XS_WITHOUT names it" in terminal.told, terminal.told
+        scan = terminal.type('RE(count_sample("agbh", frames=2)); live.wait(60)')
+        assert "Traceback" not in scan, scan
+        assert "4 reduced" in terminal.type("%h5xs status")
+        assert terminal.leave() == 0
+    assert json.loads((tmp_path / "data/metadata.json").read_text())["scan_id"] == 1
+
+
+def test_a_server_that_does_not_start_is_told_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/catalog.db").write_text("no database")
+    with session(tmp_path) as terminal:
+        assert re.search(r"without server: .*server\.log", terminal.told), terminal.told
+        assert "True" in terminal.type("db is None")
