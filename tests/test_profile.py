@@ -69,6 +69,7 @@ def session(folder: Path, **environment: str) -> Iterator[Terminal]:
         encoding="utf-8",
         dimensions=(50, 160),
     )
+    process.delayafterterminate = 5  # s, for a machine that is busy
     try:
         told = _until_prompt(process, _START_S)
         yield Terminal(process, folder, told, time.monotonic() - began)
