@@ -18,6 +18,9 @@ import numpy as np
 from fastapi import HTTPException
 from numpy.typing import NDArray
 from tiled.client.utils import ClientError
+from tiled.structures.array import ArrayStructure, BuiltinDtype
+from tiled.structures.core import StructureFamily
+from tiled.structures.data_source import DataSource
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import H5xsError
@@ -172,20 +175,33 @@ class CurveStream:
             if ended and found.get(COMPLETE) is True:
                 metadata[COMPLETE] = True
             stored = node.read()
-            if found == metadata and _begins_with(curves, stored):
+            if _begins_with(curves, stored):
+                if found != metadata:
+                    node.replace_metadata(metadata, drop_revision=True)
                 run.node, run.sent = node, len(stored)
                 return
             parent.delete_contents(key, external_only=False)
             metadata[COMPLETE] = False
-        first = curves[: _most_rows(curves)]
-        run.node = parent.write_array(
-            first,
-            key=key,
+        run.node, run.sent = self._make(parent, metadata, curves), 0
+
+    def _make(self, parent: Any, metadata: dict[str, Any], curves: NDArray[np.float64]) -> Any:
+        """Make an array that has no rows yet: whoever reads it now gets none, not zeros."""
+        source = DataSource(
+            structure_family=StructureFamily.array,
+            structure=ArrayStructure(
+                data_type=BuiltinDtype.from_numpy_dtype(curves.dtype),
+                shape=(0, *curves.shape[1:]),
+                chunks=((1,), *((length,) for length in curves.shape[1:])),
+            ),
+        )
+        return parent.new(
+            StructureFamily.array,
+            [source],
+            key=metadata["uid"],
             metadata=metadata,
             specs=[CURVES_SPEC, ARRAY_SPEC],
             access_tags=self._access_tags,
         )
-        run.sent = len(first)
 
     def _append(self, run: _Run, curves: NDArray[np.float64]) -> None:
         step = _most_rows(curves)

@@ -20,9 +20,11 @@ import pytest
 from foreign_links import KINDS, link_out
 from small_server import wait_until
 from tiled.client import from_uri
+from tiled.queries import Key
 from tiled.structures.data_source import Asset, DataSource, Management
 
 from h5xs_bluesky.tiled.adapter import MIMETYPE, SAMPLE_SPEC
+from h5xs_bluesky.tiled.publishing import Publication
 from h5xs_bluesky.tiled.registration import FolderRegistration
 from h5xs_bluesky.tiled.tags import save_tags
 
@@ -225,6 +227,40 @@ def test_reader_changes_nothing(facility: Facility) -> None:
     with pytest.raises(httpx.HTTPStatusError):
         client["one.h5"].delete_contents("lysozyme")
     assert "lysozyme" in client["one.h5"]
+
+
+def test_runs_bear_the_tags_of_their_folder(facility: Facility, experiment: Path) -> None:
+    folder = facility.data / "served"
+    shutil.copytree(experiment.parent, folder, ignore=shutil.ignore_patterns("buffer"))
+    registrar = facility.client("beamline")
+    parent = registrar.create_container("of_one", access_tags=["proposal_1"])
+    try:
+        outcome = Publication(parent, folder, access_tags=["proposal_1"]).update()
+        assert outcome.failed == {}
+        runs = registrar["of_one/runs"]
+        (raw,) = runs["raw"].search(Key("sample_name") == "lysozyme")
+        (processed,) = runs["processed"]
+        frames = f"of_one/runs/raw/{raw}/primary/saxs_image"
+        for node in (
+            frames,
+            f"of_one/runs/processed/{processed}/primary/I",
+            f"of_one/runs/curves/{raw}",
+        ):
+            answers = {
+                user: [
+                    facility.get(user, f"{what}/{node}").status_code
+                    for what in ("metadata", "array/full")
+                ]
+                for user in ("alice", "carol", "bob", "dave")
+            }
+            assert answers == {
+                "alice": [200, 200],
+                "carol": [200, 403],
+                "bob": [404, 404],
+                "dave": [404, 404],
+            }, node
+    finally:
+        registrar.delete_contents("of_one", recursive=True, external_only=False)
 
 
 @pytest.mark.parametrize(
