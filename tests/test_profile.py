@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pexpect
 import pytest
+from small_server import wait_until
 
 from h5xs_bluesky import h5xs
 
@@ -93,7 +94,7 @@ def test_a_scan_is_measured_reduced_shown_and_served(tmp_path: Path) -> None:
         assert "24 received, 24 acknowledged, 24 reduced" in status, status
         plotted = terminal.type("%h5xs plot protein --save protein.png")
         assert (tmp_path / "protein.png").read_bytes().startswith(b"\x89PNG"), plotted
-        assert "3" in terminal.type("len(db)")
+        wait_until(lambda: re.search(r"\]: 3\n", terminal.type("len(db)")))
         assert httpx.get(address[0]).status_code == 200
         assert terminal.leave() == 0
 

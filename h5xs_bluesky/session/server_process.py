@@ -7,6 +7,7 @@ import secrets
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +15,7 @@ from typing import Any, Self
 from h5xs_bluesky.errors import ServerError
 
 _STOP_WITHIN_S = 10.0
+_LOOK_S = 0.1
 
 
 class ServerProcess:
@@ -110,7 +112,7 @@ class ServerProcess:
         return f"{self.address(timeout_s=timeout_s)}/ui/?api_key={self.api_key}"
 
     def client(self, path: str = "", *, timeout_s: float = 60.0) -> Any:
-        """Give a Tiled client, of the whole catalogue or of a node in it.
+        """Give a Tiled client, of the whole catalogue or of a node in it, once that is there.
 
         Parameters
         ----------
@@ -120,12 +122,22 @@ class ServerProcess:
         Raises
         ------
         ServerError
-            If the server has ended, or does not answer in time.
+            If the server has ended, or does not answer in time, or has no such node by then.
         """
         from tiled.client import from_uri
 
-        address = self.address(timeout_s=timeout_s)
-        return from_uri(f"{address}/api/v1/metadata/{path}", api_key=self.api_key)
+        end = time.monotonic() + timeout_s
+        node = from_uri(self.address(timeout_s=timeout_s), api_key=self.api_key)
+        for name in filter(None, path.split("/")):
+            while (found := node.get(name)) is None:
+                if time.monotonic() > end:
+                    raise ServerError(
+                        f"expected {name!r} in {node.uri} within {timeout_s:g} s, found "
+                        f"{sorted(node)}: see {self.log}"
+                    )
+                time.sleep(_LOOK_S)
+            node = found
+        return node
 
     def stop(self) -> None:
         """End the server; nothing happens if it has ended."""

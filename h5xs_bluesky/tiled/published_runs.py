@@ -118,6 +118,8 @@ class PublishedRuns:
             self._stale = False
             self._containers.clear()
             self._done.clear()
+        for kind in (RAW, PROCESSED):  # there for who looks before the first run
+            self._container(kind)
         found = Published()
         for place in self._waiting():
             if (stop is not None and stop.is_set()) or len(found.written) == most:

@@ -118,6 +118,10 @@ def test_addresses_in_docstrings_are_well_formed() -> None:
             assert "{" in address or urlsplit(address).hostname, f"{path}: {address}"
 
 
+# What no test compares, and why not.
+NOT_COMPARED = {"tiled-page.png": "a browser draws it, with its own fonts"}
+
+
 def pictures() -> list[Path]:
     listed = subprocess.run(
         ["git", "ls-files", "docs/images"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -140,5 +144,5 @@ def test_every_picture_is_compared_with_what_the_code_makes_now() -> None:
     text = "\n".join(path.read_text(encoding="utf-8") for path in checks)
     pattern = r"(?:check_picture\([^\n]*, \"|gallery\.py [^\n]* )([\w-]+\.png)"
     compared = set(re.findall(pattern, text))
-    left = {path.name for path in pictures() if not path.name.startswith("gallery-")} - compared
-    assert left == set()
+    names = {path.name for path in pictures() if not path.name.startswith("gallery-")}
+    assert names - compared - set(NOT_COMPARED) == set()
