@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pexpect
 import pytest
 from small_server import wait_until
@@ -101,7 +102,7 @@ def test_a_scan_is_measured_reduced_shown_and_served(tmp_path: Path) -> None:
     with pytest.raises(httpx.ConnectError):
         httpx.get(address[0])
     dt = h5xs(tmp_path / "data/experiment/experiment.h5")
-    assert dt.get_d1("protein", "subtracted").data.shape == dt.qgrid.shape
+    assert np.isfinite(dt.get_d1("protein", "subtracted").data).mean() > 0.9
 
 
 def test_without_a_server_all_else_is_there(tmp_path: Path) -> None:
