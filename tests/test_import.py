@@ -14,7 +14,18 @@ start = perf_counter()
 import h5xs_bluesky
 print(perf_counter() - start)
 """
-HEAVY = ("bluesky", "fabio", "freesas", "h5py", "matplotlib", "ophyd", "pyFAI", "scipy", "tiled")
+HEAVY = (
+    "IPython",
+    "bluesky",
+    "fabio",
+    "freesas",
+    "h5py",
+    "matplotlib",
+    "ophyd",
+    "pyFAI",
+    "scipy",
+    "tiled",
+)
 
 
 def run_python(code: str) -> str:
@@ -45,6 +56,11 @@ def test_import_takes_less_than_the_limit() -> None:
             "h5xs_bluesky.config",
             ("bluesky", "matplotlib", "ophyd", "pyFAI", "tiled"),
             "a configuration is checked before anything is integrated or drawn",
+        ),
+        (
+            "h5xs_bluesky.magics.extension",
+            ("bluesky", "matplotlib", "ophyd", "pyFAI", "tiled"),
+            "the magic answers quickly on an experiment's file, too",
         ),
         (
             "h5xs_bluesky.compat.py4xs.hdf",
