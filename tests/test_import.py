@@ -14,7 +14,18 @@ start = perf_counter()
 import h5xs_bluesky
 print(perf_counter() - start)
 """
-HEAVY = ("bluesky", "fabio", "freesas", "h5py", "matplotlib", "ophyd", "pyFAI", "scipy", "tiled")
+HEAVY = (
+    "IPython",
+    "bluesky",
+    "fabio",
+    "freesas",
+    "h5py",
+    "matplotlib",
+    "ophyd",
+    "pyFAI",
+    "scipy",
+    "tiled",
+)
 
 
 def run_python(code: str) -> str:
@@ -50,6 +61,11 @@ def test_import_takes_less_than_the_limit() -> None:
             "h5xs_bluesky.plans",
             ("h5py", "matplotlib", "ophyd", "ophyd_async", "pyFAI", "tiled"),
             "a queueserver's manager needs bluesky only to know them",
+        ),
+        (
+            "h5xs_bluesky.magics.extension",
+            ("bluesky", "matplotlib", "ophyd", "pyFAI", "tiled"),
+            "the magic answers quickly on an experiment's file, too",
         ),
         (
             "h5xs_bluesky.compat.py4xs.hdf",

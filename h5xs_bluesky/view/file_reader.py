@@ -53,6 +53,7 @@ class FileReader:
         self._repeater: Repeater | None = None
         if self._readings:
             self._repeater = Repeater(self.look, "Reading the run's files", period_s=_LOOK_S)
+            self._repeater.start()
 
     def close(self) -> None:
         """End the thread, once the shown run's last state is read."""

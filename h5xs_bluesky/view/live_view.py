@@ -17,6 +17,10 @@ from h5xs_bluesky.view.windows import WINDOWS, chosen_windows
 logger = logging.getLogger(__name__)
 
 _LAST_RUN_S = 5.0
+_NO_WINDOWS = (
+    "expected a backend of matplotlib's that has windows, or a folder for pictures, found neither: "
+    "choose one with %matplotlib, or give LiveView(..., folder=...)"
+)
 
 
 class LiveView:
@@ -34,7 +38,8 @@ class LiveView:
     windows
         Which: ``"curves"``, ``"waterfall"``, ``"transmission"``, ``"selection"``, ``"pattern"``.
     folder
-        Gets a picture of each, ``<window>.png``, replaced at most every 5 s and at a run's end.
+        Gets a picture of each, ``<window>.png``, replaced at a run's end and, where there are no
+        windows, every 5 s while it goes on.
     rings
         Of the pattern: a calibrant's name, a list of q in Å⁻¹, or () for none; by default those of
         the calibrant that the sample is called after, else q at round values.
@@ -44,7 +49,7 @@ class LiveView:
     ReductionError
         If a window is not known.
     ConfigurationError
-        If the backend has no windows and no folder is given.
+        If the backend has no windows, or they cannot be opened, and no folder is given.
 
     Examples
     --------
@@ -62,19 +67,22 @@ class LiveView:
         rings: Any = None,
     ) -> None:
         kinds = chosen_windows(windows)
-        if folder is None and not can_show_windows():
-            raise ConfigurationError(
-                "expected a backend of matplotlib's that has windows, or a folder for pictures, "
-                "found neither: choose one with %matplotlib, or give LiveView(..., folder=...)"
-            )
         self._live = live
         self._board = Board()
         self._screens: list[WindowScreen | PictureScreen] = []
-        if can_show_windows():
-            self._screens.append(WindowScreen(self._board, kinds, rings=rings))
+        try:
+            if can_show_windows():
+                self._screens.append(WindowScreen(self._board, kinds, rings=rings))
+        except Exception as error:
+            if folder is None:
+                raise ConfigurationError(f"{_NO_WINDOWS}: {error}") from error
+            logger.warning("There are only pictures, in %s: no window opens: %s", folder, error)
+        if folder is None and not self._screens:
+            raise ConfigurationError(_NO_WINDOWS)
         if folder is not None:
+            at_end = bool(self._screens)
             self._screens.append(
-                PictureScreen(self._board, kinds, rings=rings, folder=Path(folder))
+                PictureScreen(self._board, kinds, rings=rings, folder=Path(folder), at_end=at_end)
             )
         self._reader = FileReader(self._board, live, list(kinds.values()))
         self._token: int | None = live.subscribe(self._board)

@@ -31,19 +31,29 @@ class PictureScreen:
         For patterns.
     folder
         Is made, if it is not there.
+    at_end
+        Only when a run has ended: while it goes on there are windows.
     """
 
     def __init__(
-        self, board: Board, kinds: Mapping[str, WindowKind], *, rings: Any, folder: Path
+        self,
+        board: Board,
+        kinds: Mapping[str, WindowKind],
+        *,
+        rings: Any,
+        folder: Path,
+        at_end: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._board, self._kinds, self._rings, self._folder = board, kinds, rings, folder
+        self._at_end = at_end
         self._pace = Pace(period_s=0.0)  # of all together
         self._paces = {name: Pace(period_s=PERIOD_S) for name in kinds}
         self._versions: dict[str, tuple[int, ...]] = dict.fromkeys(kinds, ())
         self._complaints = Complaints()
         self.drawings = dict.fromkeys(kinds, 0)
         self._repeater = Repeater(self._look, "The pictures", period_s=_LOOK_S)
+        self._repeater.start()
 
     def close(self) -> None:
         """Write what is not written yet, and end the thread."""
@@ -56,12 +66,15 @@ class PictureScreen:
     def _write(self, *, at_once: bool) -> None:
         """Write the pictures that are out of date, one after the other, as far as it is time."""
         for name, kind in self._kinds.items():
+            if self._repeater.closing and not at_once:
+                return  # close() writes the rest
             versions = self._board.versions()
             version = kind.version(versions)
             if version in ((), self._versions[name]):
                 continue
             ended = at_once or bool(versions["ended"])
-            if ended or (self._pace.ready and self._paces[name].ready):
+            in_time = not self._at_end and self._pace.ready and self._paces[name].ready
+            if ended or in_time:
                 self._versions[name] = version
                 with self._pace.going(share=0.0 if ended else SHARE), self._paces[name].going():
                     self._draw(name, kind)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_CLOSE_S = 60.0
+
 
 class Complaints:
     """Logs errors: the first of each kind in full, the others as details."""
@@ -37,13 +39,20 @@ class Repeater:
         self._complaints = Complaints()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="h5xs-view", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
-    def close(self, *, timeout_s: float = 10.0) -> None:
-        """End the thread, once it has done what it is at."""
+    @property
+    def closing(self) -> bool:
+        """Whether the function should come to its end."""
+        return self._closing.is_set()
+
+    def close(self) -> None:
+        """End the thread, once it has done what it is at; one that is stuck is left alone."""
         self._closing.set()
-        if self._thread is not threading.current_thread():
-            self._thread.join(timeout_s)
+        self._thread.join(_LONGEST_CLOSE_S)
 
     def _loop(self) -> None:
         while not self._closing.wait(self._period_s):

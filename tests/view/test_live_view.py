@@ -356,6 +356,42 @@ def test_view_is_refused(
     assert said in str(told.value), reason
 
 
+def test_windows_that_cannot_be_opened_leave_the_pictures(
+    live: LiveReduction,
+    tmp_path: Path,
+    windows: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def no_screen(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no display name")
+
+    monkeypatch.setattr(windows.Manager, "__init__", no_screen)
+    with pytest.raises(ConfigurationError, match=r"found neither.*no display name"):
+        LiveView(live)
+    view = LiveView(live, windows=["curves"], folder=tmp_path / "pictures")
+    assert "There are only pictures" in caplog.text
+    send(live)
+    view.close()
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["curves.png"]
+
+
+def test_beside_windows_pictures_are_written_at_the_end_only(
+    live: LiveReduction, tmp_path: Path, windows: Any
+) -> None:
+    del windows
+    view = LiveView(live, windows=["curves"], folder=tmp_path / "pictures")
+    *documents, stop = run_documents(small_frames(3))
+    for name, doc in documents:
+        live(name, doc)
+    assert live.wait(30)
+    time.sleep(0.5)
+    assert list((tmp_path / "pictures").iterdir()) == []
+    live(*stop)
+    until(lambda: (tmp_path / "pictures" / "curves.png").exists())
+    view.close()
+
+
 def test_run_of_a_beamline_without_monitors_is_shown(tmp_path: Path) -> None:
     live = LiveReduction(small_beamline(monitors=None), tmp_path / "experiment")
     windows = ["transmission", "selection"]
