@@ -225,7 +225,9 @@ def test_reduction_that_changed_is_published_and_damaged_files_are_named(
     target: tuple[Server, Path], experiment: Path
 ) -> None:
     server, folder = target
-    shutil.copytree(experiment.parent, folder / "changing")
+    shutil.copytree(
+        experiment.parent, folder / "changing", ignore=shutil.ignore_patterns("nothing")
+    )
     publish(server, folder / "changing", "two")
     dt = h5xs(folder / "changing" / "experiment.h5")
     dt.average_d1s("lysozyme", selection=[True] * 3 + [False] * 5)
