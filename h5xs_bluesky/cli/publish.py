@@ -47,15 +47,15 @@ def publish(
     Exit status 1 if some of it cannot be published, 2 if there is no such folder or the server
     does not take it, 3 if Tiled is not installed.
     """
+    if not folder.is_dir():
+        typer.echo(f"h5xs publish: expected a folder, found none at {folder}", err=True)
+        raise typer.Exit(UNUSABLE)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
         from h5xs_bluesky.tiled import publishing
     except ImportError as error:
         typer.echo(f"h5xs publish: {error}: pip install 'h5xs_bluesky[tiled]'", err=True)
         raise typer.Exit(NOT_INSTALLED) from error
-    if not folder.is_dir():
-        typer.echo(f"h5xs publish: expected a folder, found none at {folder}", err=True)
-        raise typer.Exit(UNUSABLE)
     import httpx
     from tiled.client.utils import ClientError
 

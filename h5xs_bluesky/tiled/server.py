@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import secrets
+import shutil
 import socket
 import tempfile
 import threading
@@ -110,8 +111,16 @@ def writable_storage(catalog: Path) -> list[str]:
     Arrays lie in a folder, tables in a database. They can be lost with the catalogue, and are made
     anew with it.
     """
-    stem = catalog.resolve().with_suffix("")
-    return [f"file://localhost{stem}.arrays", f"sqlite:///{stem}.tables.db"]
+    arrays, tables = _storage(catalog)
+    return [f"file://localhost{arrays}", f"sqlite:///{tables}"]
+
+
+def _storage(catalog: Path) -> tuple[Path, Path]:
+    beside = catalog.resolve()
+    return (
+        beside.with_name(f"{beside.stem}.h5xs-arrays"),
+        beside.with_name(f"{beside.stem}.h5xs-tables.db"),
+    )
 
 
 def serve(options: ServerOptions, *, announce: Callable[[str, str], None]) -> None:
@@ -188,6 +197,10 @@ def _prepare_catalog(path: Path) -> None:
     """Make a catalogue's tables where there is none; Tiled's own command takes seconds longer."""
     if path.exists():
         return
+    arrays, tables = _storage(path)  # of a catalogue that was deleted
+    if arrays.is_dir():
+        shutil.rmtree(arrays)
+    tables.unlink(missing_ok=True)
     from sqlalchemy.ext.asyncio import create_async_engine
     from tiled.alembic_utils import stamp_head
     from tiled.catalog.alembic_constants import ALEMBIC_DIR, ALEMBIC_INI_TEMPLATE_PATH

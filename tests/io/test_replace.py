@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from h5xs_bluesky.errors import FileInUseError
-from h5xs_bluesky.io.replace import FileLock, replace_whole
+from h5xs_bluesky.io.replace import FileLock, is_locked, replace_whole
 
 
 def test_file_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
@@ -101,4 +101,17 @@ def test_lock_ends_with_its_process(tmp_path: Path) -> None:
     process.join(20)
     lock = FileLock(tmp_path / "lock")
     lock.acquire(timeout_s=1)
+    lock.release()
+
+
+def test_asking_whether_a_lock_is_held_does_not_take_it(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    assert not is_locked(path)
+    assert not path.exists()
+    lock = FileLock(path)
+    lock.acquire()
+    assert is_locked(path)
+    lock.release()
+    assert not is_locked(path)
+    lock.acquire()
     lock.release()

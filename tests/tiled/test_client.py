@@ -64,8 +64,11 @@ def test_curves_follow_a_running_scan_to_everybody_who_asks(
         assert grown.shape == (2, 2, 25)
         remote = client[tmp_path.name]["water"].as_h5xs()
         assert remote.get_d1(frn=-1).label == "water merged, frame 1"
+        uid = client[tmp_path.name]["water"].metadata["uid"]
+        wait_until(lambda: f"runs/curves/{uid}" in client)
         following = client[tmp_path.name]["water"].follow(early.append)
         wait_until(lambda: len(early) == 2)
+        wait_until(lambda: following._messages is not None)  # further ones come in messages
         running(5)
         wait_until(lambda: len(early) == 5)
         assert grown.read().shape == (2, 2, 25)

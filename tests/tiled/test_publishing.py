@@ -11,13 +11,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from small_beamline import Documents, run_documents, small_beamline, small_frames, write_experiment
+from small_beamline import (
+    SHAPES,
+    Documents,
+    run_documents,
+    small_beamline,
+    small_frames,
+    write_experiment,
+)
 from small_catalogue import complete, tree
 from small_server import Server, serving, wait_until
+from small_streams import Ioc, StreamedRun, file_of
 from tiled.queries import Key
+from typer.testing import CliRunner
 
 from h5xs_bluesky import h5xs
 from h5xs_bluesky.callbacks import LiveReduction
+from h5xs_bluesky.cli import app
+from h5xs_bluesky.config import Roots
 from h5xs_bluesky.io.journal import JournalWriter
 from h5xs_bluesky.tiled.curve_stream import COMPLETE
 from h5xs_bluesky.tiled.publishing import Publication
@@ -165,9 +176,15 @@ def test_start_document_gives_no_orders_to_the_catalogue(tmp_path: Path) -> None
         assert not orders.keys() & make(place, contents)[0][1].keys()
 
 
-def command(server: Server, folder: Path, *options: str) -> list[str]:
-    cli = [sys.executable, "-m", "h5xs_bluesky.cli", "publish", str(folder)]
-    return [*cli, f"--to={server.address}", f"--api-key={server.key}", *options]
+def arguments(address: str, folder: Path, *options: str) -> list[str]:
+    return ["publish", str(folder), f"--to={address}", "--api-key=secret1", *options]
+
+
+def publish_once(server: Server, folder: Path, under: str) -> tuple[int, Any]:
+    """Run `h5xs publish`; gives its exit status, and what it tells."""
+    options = (f"--under={under}", "--json")
+    result = CliRunner().invoke(app, arguments(server.address, folder, *options))
+    return result.exit_code, json.loads(result.stdout)
 
 
 def publish(server: Server, folder: Path, under: str) -> Any:
@@ -192,16 +209,8 @@ def test_publishing_again_changes_nothing_and_a_new_catalogue_has_the_same(
     server, folder = target
     shutil.copytree(experiment.parent, folder / "served")
     names = ["served/buffer", "served/lysozyme", "served/nothing"]
-    options = ("--under=one", "--json")
-    done = subprocess.run(
-        command(server, folder / "served", *options),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-    assert done.returncode == 0, done.stderr
-    outcome = json.loads(done.stdout)
+    status, outcome = publish_once(server, folder / "served", "one")
+    assert status == 0
     assert outcome["failed"] == {}
     assert sorted(outcome["added"]) == sorted(outcome["written"]) == names
     first = tree(server.client()["one"])
@@ -216,22 +225,16 @@ def test_reduction_that_changed_is_published_and_damaged_files_are_named(
     target: tuple[Server, Path], experiment: Path
 ) -> None:
     server, folder = target
-    shutil.copytree(experiment.parent, folder / "changing")
+    shutil.copytree(
+        experiment.parent, folder / "changing", ignore=shutil.ignore_patterns("nothing")
+    )
     publish(server, folder / "changing", "two")
     dt = h5xs(folder / "changing" / "experiment.h5")
     dt.average_d1s("lysozyme", selection=[True] * 3 + [False] * 5)
     journal = folder / "changing" / "buffer" / "documents.msgpack"
     journal.write_bytes(b"\xc1" + journal.read_bytes())
-    options = ("--under=two", "--json")
-    done = subprocess.run(
-        command(server, folder / "changing", *options),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
-    assert done.returncode == 1
-    outcome = json.loads(done.stdout)
+    status, outcome = publish_once(server, folder / "changing", "two")
+    assert status == 1
     assert list(outcome["failed"]) == ["changing/buffer"]
     assert "expected a record" in outcome["failed"]["changing/buffer"]
     assert outcome["written"] == ["changing/lysozyme"]
@@ -311,9 +314,8 @@ def test_server_that_comes_late_gets_what_it_missed(
     running(2)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    missing: Any = None
-    late = Server(f"http://127.0.0.1:{port}", "secret1", missing)
-    publisher = subprocess.Popen(command(late, tmp_path, "--watch", "--under=late"))
+    options = arguments(f"http://127.0.0.1:{port}", tmp_path, "--watch", "--under=late")
+    publisher = subprocess.Popen([sys.executable, "-m", "h5xs_bluesky.cli", *options])
     try:
         path = running(7)
         with serving(tmp_path, "--no-runs", port=port) as server:
@@ -327,21 +329,19 @@ def test_server_that_comes_late_gets_what_it_missed(
 
 
 @pytest.mark.parametrize(
-    ("folder", "options", "message"),
+    ("folder", "address", "message"),
     [
-        ("missing", ["--to=http://127.0.0.1:9"], "expected a folder"),
-        (".", ["--to=http://127.0.0.1:9"], "127.0.0.1:9"),
+        ("missing", "http://127.0.0.1:9", "expected a folder"),
+        (".", "http://127.0.0.1:9", "127.0.0.1:9"),
+        (".", "nowhere", "nowhere"),
     ],
 )
 def test_what_cannot_be_published_is_told(
-    tmp_path: Path, folder: str, options: list[str], message: str
+    tmp_path: Path, folder: str, address: str, message: str
 ) -> None:
-    command = [sys.executable, "-m", "h5xs_bluesky.cli", "publish", str(tmp_path / folder)]
-    done = subprocess.run(
-        [*command, *options], capture_output=True, text=True, check=False, timeout=100
-    )
-    assert done.returncode == 2
-    assert message in done.stderr
+    result = CliRunner().invoke(app, arguments(address, tmp_path / folder))
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
 def test_writer_of_others_stores_the_processed_run(
@@ -365,3 +365,47 @@ def test_writer_of_others_stores_the_processed_run(
         curve = dt.get_d1("water", "merged", number)
         np.testing.assert_array_equal(data["I"][number], curve.data)
         np.testing.assert_array_equal(data["sigma"][number], curve.err)
+
+
+def streamed(folder: Path, *, step: bool) -> tuple[Documents, dict[str, Any]]:
+    """Give a scan whose detectors write files themselves: two events of two frames, and numbers."""
+    frames = {
+        field: np.stack([frame[field] for frame in small_frames(4, seed=9)]) for field in SHAPES
+    }
+    keys: dict[str, tuple[int, ...]] = {field: (2, *SHAPES[field]) for field in SHAPES}
+    run = StreamedRun({**keys, "saxs_sum": ()}, values=["em1", "em2"] if step else [])
+    documents = run.begin()
+    for field, values in frames.items():
+        documents += run.resource(field, file_of(folder / "ioc" / f"{field}.h5", values))
+    ioc = Ioc(folder / "ioc" / "sum.h5", {"/sum": ((), "<f8")})
+    ioc.write([5.0, 6.0], "/sum")
+    ioc.close()
+    documents += run.resource("saxs_sum", ioc.path, "/sum")
+    for number in range(2):
+        for field in (*frames, "saxs_sum"):
+            documents += run.datum(field, number, number + 1)
+        if step:
+            documents += run.event(number + 1, em1=1000.0, em2=800.0 + number)
+    return documents + run.end(), frames
+
+
+@pytest.mark.parametrize("step", [True, False], ids=["step scan", "fly scan"])
+def test_frames_in_files_of_detectors_are_read_from_the_published_run(
+    target: tuple[Server, Path], step: bool
+) -> None:
+    server, folder = target
+    name = "step" if step else "fly"
+    documents, frames = streamed(folder / name, step=step)
+    write_experiment(folder / name, documents, roots=Roots(permanent=(folder,)))
+    outcome, client = publish(server, folder / name, f"of_{name}")
+    assert outcome.failed == {}
+    primary = client["runs/raw"][documents[0][1]["uid"]]["primary"]
+    for field, values in frames.items():
+        node = primary[field]
+        assert node.shape == (2, 2, *SHAPES[field])
+        np.testing.assert_array_equal(node.read().reshape(values.shape), values)
+    table = primary.base["internal"].read()
+    assert table["saxs_sum"].tolist() == [5.0, 6.0]
+    assert table["seq_num"].tolist() == [1, 2]
+    if step:
+        assert table["em2"].tolist() == [800.0, 801.0]

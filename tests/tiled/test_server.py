@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -244,8 +243,8 @@ def test_killed_server_is_made_anew_from_the_folder(
         before = tree(client)
     assert f"/runs/raw/{uid}/primary/internal" in before
     assert h5xs(tmp_path / "experiment.h5").get_d1("water", "merged", -1).label.endswith("frame 5")
-    shutil.rmtree(kept.parent)
-    with serving(tmp_path) as server:
+    kept.unlink()
+    with serving(tmp_path, f"--catalog={kept}") as server:
         client = server.client()
         wait_until(lambda: name in client and "water" in client[name])
         wait_until(lambda: complete(client, [uid]))
