@@ -35,6 +35,7 @@ class Following:
         self._sample = sample
         self._callback = callback
         self._sent = 0
+        self._moved = False  # a message has come since the experiment told of the sample
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._array: Any = None
@@ -68,7 +69,10 @@ class Following:
             if reduced and not ended and self._messages is None:
                 self._join_array(str(metadata.get("uid")))
             with self._lock:
-                self._give_up_to(reduced)
+                # Reading beside messages that are on their way would make a busy server busier.
+                if ended or not self._moved:
+                    self._give_up_to(reduced)
+                self._moved = False
         except Exception:  # its subscription would end without a word
             logger.exception("A curve of %s did not reach its callback", self._sample.uri)
         frames = metadata.get("frames") if metadata.get("kept") is None else reduced
@@ -104,6 +108,7 @@ class Following:
             first = (update.offset or (0,))[0]
             values = update.data()
             with self._lock:
+                self._moved = True
                 if first > self._sent:
                     self._give_up_to(first)
                 self._give(self._array, values[self._sent - first :], self._sent)
