@@ -39,9 +39,9 @@ class StoredOutcome:
     uid
         Of the run.
     outcome
-        ``"reduced"``; ``"incomplete"``, some frames were not; ``"there"``, the experiment has it
-        already and it was left alone; ``"goes on"``, it has no end yet and was left alone;
-        ``"failed"``, the store did not give it back.
+        ``"reduced"``; ``"incomplete"``, some frames were not, or the experiment has it without its
+        end; ``"there"``, the experiment has it already and it was left alone; ``"goes on"``, it has
+        no end yet and was left alone; ``"failed"``, the store did not give it back.
     sample
         Its group in the experiment; "" where it has none.
     folder
@@ -247,13 +247,20 @@ class _Transfer:
         there = self._there[experiment].get(uid)
         if there is None:
             return None
-        reason = "the experiment has it"
-        if not _has_ended(there):
-            reason += (
-                f", without its end: remove {there} to take it again, unless it is measured now"
-            )
-        return StoredOutcome(
-            uid=uid, outcome="there", sample=there.name, folder=there, reason=reason
+        found = StoredOutcome(
+            uid=uid,
+            outcome="there",
+            sample=there.name,
+            folder=there,
+            reason="the experiment has it",
+        )
+        if _has_ended(there):
+            return found
+        return replace(
+            found,
+            outcome="incomplete",
+            reason=f"the experiment has it without its end: remove {there} to take it again, "
+            "unless it is measured now",
         )
 
     def _transfer(self, uid: str, live: LiveReduction) -> StoredOutcome:

@@ -191,7 +191,7 @@ def test_run_whose_writer_died_is_taken_if_asked_for(
         assert "stop" not in file["open"].attrs
         assert file["open/processed/averaged"].shape == (2, 25)
     (again,) = from_catalog(tiled, [open_run], tmp_path, unfinished=True)
-    assert again.outcome == "there"
+    assert again.outcome == "incomplete"
     assert f"without its end: remove {tmp_path / 'open'}" in again.reason
 
 
