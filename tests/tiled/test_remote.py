@@ -34,6 +34,11 @@ def tilted(detectors: Sequence[Detector]) -> list[Detector]:
     return [dataclasses.replace(detector, orientation=orientation) for detector in detectors]
 
 
+def elution(dt: h5xs) -> Any:
+    """Take the frames as a series behind a column; there is no peak to be found in them."""
+    return dt.process_sec("lysozyme", buffer_frames=range(3), sample_frames=range(3, 8))
+
+
 def after(method: str, *arguments: Any, **more: Any) -> Call:
     """Call what gives nothing, and give all that is in memory then."""
 
@@ -90,6 +95,9 @@ EQUAL: dict[str, list[Call]] = {
         lambda dt, _: dt.plot_d1s("lysozyme", axes(), show_subtracted=True),
         lambda dt, _: dt.plot_d1s("lysozyme", axes(), show_overlap=True),
     ],
+    "get_selection": [lambda dt, _: dt.get_selection("lysozyme")],
+    "plot_selection": [lambda dt, _: dt.plot_selection("lysozyme", axes())],
+    "plot_mon": [lambda dt, _: dt.plot_mon("lysozyme", axes())],
     "compare_d1s": [lambda dt, _: dt.compare_d1s(None, False, axes())],
     "export_d1s": [
         lambda dt, out: dt.export_d1s(None, out),
@@ -110,6 +118,9 @@ EQUAL: dict[str, list[Call]] = {
     "assign_buffer": [after("assign_buffer", {"lysozyme": ["buffer"]})],
     "subtract_buffer": [after("subtract_buffer", "lysozyme", sc_factor=0.9)],
     "set_trans": [after("set_trans", "external", calc_water_peak=False)],
+    "process_sec": [lambda dt, _: [elution(dt), dt.d1s["lysozyme"]["subtracted"]]],
+    "get_sec": [lambda dt, _: [elution(dt), dt.get_sec("lysozyme")]],
+    "plot_sec": [lambda dt, _: [elution(dt), dt.plot_sec("lysozyme")]],
 }
 
 # And what needs the files.
@@ -155,7 +166,7 @@ OF_SAMPLE: dict[str, tuple[Callable[[Any, Path], Any], Call]] = {
         lambda dt, _: dt.get_d1("lysozyme", "averaged"),
     ),
 }
-ELSEWHERE = {"follow"}  # has no local counterpart; test_client.py
+ELSEWHERE = {"follow", "curves_of"}  # have no local counterpart; test_client.py
 
 
 def public(kind: type) -> set[str]:
@@ -184,6 +195,8 @@ def content(value: Any) -> Any:
         legend = value.get_legend()
         texts = [] if legend is None else [text.get_text() for text in legend.get_texts()]
         return [value.get_title(), lines, shown, texts]
+    if isinstance(value, Figure):
+        return [content(each) for each in value.axes]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: content(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
