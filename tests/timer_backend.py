@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from matplotlib.backend_bases import FigureManagerBase, TimerBase
+from matplotlib.backend_bases import FigureManagerBase, NavigationToolbar2, TimerBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 running: list["Timer"] = []
@@ -18,10 +18,12 @@ class Timer(TimerBase):
 
 
 class Manager(FigureManagerBase):
-    shown = 0
+    def __init__(self, canvas: Any, num: int) -> None:
+        super().__init__(canvas, num)
+        self.toolbar = NavigationToolbar2(canvas)
 
     def show(self) -> None:
-        self.shown += 1
+        """There is no screen."""
 
 
 class FigureCanvas(FigureCanvasAgg):

@@ -6,7 +6,7 @@ import threading
 import matplotlib as mpl
 from bluesky.utils import DefaultDuringTask
 
-from h5xs_bluesky.view.window_screen import open_screens
+from h5xs_bluesky.view.window_screen import WindowScreen, open_screens
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +30,12 @@ class WhileScanning(DefaultDuringTask):
         if "qt" in mpl.get_backend().lower():
             super().block(blocking_event)  # type: ignore[no-untyped-call]
             return
+        failed: set[WindowScreen] = set()
         while not blocking_event.wait(_LOOK_S):
-            for screen in list(open_screens):
+            for screen in set(open_screens) - failed:
                 try:
                     screen.tick()
                     screen.flush()
                 except Exception:
-                    open_screens.discard(screen)
-                    logger.exception("A window's event loop failed; it rests until the prompt")
+                    failed.add(screen)
+                    logger.exception("The windows' event loop failed: they rest until the prompt")

@@ -3,10 +3,11 @@
 import logging
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+from matplotlib.backend_bases import NavigationToolbar2
 
 from h5xs_bluesky.view.board import Board
 from h5xs_bluesky.view.pace import SHARE, Pace
@@ -75,14 +76,24 @@ class _Window:
             draw_message(self.figure, "could not be drawn: see the log")
             raise
         finally:
-            axes = self.figure.axes
-            self._limits = [(ax.get_xlim(), ax.get_ylim()) for ax in axes]
-            for ax, limits in zip(axes, chosen, strict=False):
-                if limits is not None:
-                    ax.set_xlim(limits[0])
-                    ax.set_ylim(limits[1])
+            self._limits = [(ax.get_xlim(), ax.get_ylim()) for ax in self.figure.axes]
+            self._apply(chosen)
             self.drawings += 1
             self.figure.canvas.draw()
+
+    def _apply(self, chosen: Sequence[Any]) -> None:
+        """Set the limits that the user chose; the home button leads back to those as drawn."""
+        if not any(chosen):
+            return
+        toolbar = self.manager.toolbar
+        if isinstance(toolbar, NavigationToolbar2):
+            toolbar.push_current()
+        for ax, limits in zip(self.figure.axes, chosen, strict=False):
+            if limits is not None:
+                ax.set_xlim(limits[0])
+                ax.set_ylim(limits[1])
+        if isinstance(toolbar, NavigationToolbar2):
+            toolbar.push_current()
 
     def _limits_that_were_chosen(self) -> list[Any]:
         now = [(ax.get_xlim(), ax.get_ylim()) for ax in self.figure.axes]

@@ -264,16 +264,45 @@ def test_selection_is_shown_before_the_run_has_ended(live: LiveReduction, window
 
 
 @pytest.mark.usefixtures("quick")
-def test_zoom_of_the_user_stays(live: LiveReduction, windows: Any) -> None:
+def test_zoom_of_the_user_stays_until_the_home_button(live: LiveReduction, windows: Any) -> None:
     view = LiveView(live, windows=["transmission"])
     window = screen_of(view).windows["transmission"]
-    send(live)
-    until(lambda: len(window.figure.axes) == 2, each=windows.fire_timers)
+    toolbar = window.manager.toolbar
+
+    def measure(sample: str, frames: int) -> None:
+        send(live, frames, sample_name=sample)
+        until(
+            lambda: f"{sample}: {frames} frames, finished" in texts(view, "transmission"),
+            each=windows.fire_timers,
+        )
+
+    measure("first", 4)
+    toolbar.push_current()
     window.figure.axes[0].set_xlim(0.5, 1.5)
-    drawn = window.drawings
-    send(live, sample_name="next")
-    until(lambda: window.drawings > drawn, each=windows.fire_timers)
+    toolbar.push_current()
+    measure("second", 5)
     assert window.figure.axes[0].get_xlim() == (0.5, 1.5)
+    toolbar.home()
+    low, high = window.figure.axes[0].get_xlim()
+    assert (low < 0, 4 < high < 5) == (True, True)
+    measure("third", 20)
+    assert window.figure.axes[0].get_xlim()[1] > 19
+    view.close()
+
+
+@pytest.mark.usefixtures("quick")
+def test_window_is_left_alone_while_a_button_of_the_mouse_is_down(
+    live: LiveReduction, windows: Any
+) -> None:
+    view = LiveView(live, windows=["transmission"])
+    canvas = screen_of(view).windows["transmission"].figure.canvas
+    for event, drawings in (("button_press_event", 1), ("button_release_event", 2)):
+        canvas.callbacks.process(event, mpl.backend_bases.MouseEvent(event, canvas, 9, 9, 1))
+        if drawings == 1:
+            send(live)
+        for _ in range(5):
+            windows.fire_timers()
+        assert min(view.drawings["transmission"], 2) == drawings
     view.close()
 
 
