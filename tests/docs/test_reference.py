@@ -62,8 +62,14 @@ def test_command_line_has_every_command_and_option() -> None:
         assert f"## h5xs {name}\n" in text
         section = text.partition(f"## h5xs {name}\n")[2].partition("\n## ")[0]
         for parameter in command.params:
-            for option in parameter.opts if parameter.param_type_name == "option" else ():
+            if parameter.param_type_name == "argument":
+                assert str(parameter.name).upper() in section, f"h5xs {name} {parameter.name}"
+                continue
+            for option in parameter.opts:
                 assert option == "--help" or f"`{option}" in section, f"h5xs {name} {option}"
+        known = {option for parameter in command.params for option in parameter.opts}
+        told = set(re.findall(r"^\| `(--[\w-]+)", section, re.MULTILINE))
+        assert told - known == set(), f"h5xs {name} has no such option"
 
 
 def test_magic_has_every_subcommand_and_option() -> None:
