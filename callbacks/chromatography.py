@@ -101,14 +101,28 @@ class ChromatographyFollower:
         self.problem = ""
 
     def subscribe(self, callback: Callback) -> int:
-        """Call `callback` in a thread of its own with each document of the series to come.
+        """Call a function in a thread of its own with each document of the series to come.
 
-        What it raises is logged. Gives a token for `unsubscribe`.
+        Parameters
+        ----------
+        callback
+            Called with name and document; what it raises is logged.
+
+        Returns
+        -------
+        int
+            A token for `unsubscribe`.
         """
         return self._subscribers.add(callback)
 
     def unsubscribe(self, token: int) -> None:
-        """Call a callback no more, once it has what waits for it."""
+        """Call a callback no more, once it has what waits for it.
+
+        Parameters
+        ----------
+        token
+            From `subscribe`.
+        """
         self._subscribers.remove(token)
 
     def close(self) -> None:

@@ -19,8 +19,13 @@ def with_devices(
     ----------
     plan
         A generator function.
-    args, kwargs
+    *args, **kwargs
         What is filled in.
+
+    Returns
+    -------
+    callable
+        The plan that takes what is left.
 
     Raises
     ------

@@ -26,24 +26,32 @@ _MAKERS = {
 class Session:
     """What startup files hand on to each other.
 
-    Attributes
+    Parameters
     ----------
-    folder : Path
+    folder
         What the session writes lies below it: the environment variable ``H5XS_FOLDER``, by default
         ``h5xs-data`` where the session began.
-    RE : RunEngine
-    beamline : Beamline
-    live : LiveReduction
-    endstation : Endstation
-        The simulated devices; a beamline has its own instead.
     server : ServerProcess or None
+        Serves the experiment.
     db : CatalogOfBlueskyRuns or None
         The raw runs on the server.
     view : LiveView or None
-    notes : list of str
+        The live windows.
+    notes
         Lines that tell what runs.
-    missing : dict
+    missing
         Optional parts that are not there, and why.
+
+    Attributes
+    ----------
+    RE : RunEngine
+        Runs the plans.
+    beamline : Beamline
+        The configuration.
+    live : LiveReduction
+        Subscribed to `RE`.
+    endstation : Endstation
+        The simulated devices; a beamline has its own instead.
     """
 
     folder: Path = field(
@@ -69,7 +77,18 @@ class Session:
 
     @contextmanager
     def optional(self, part: str) -> Iterator[None]:
-        """Go on without a part whose block fails; the reason stands in `missing`."""
+        """Go on without a part whose block fails; the reason stands in `missing`.
+
+        Parameters
+        ----------
+        part
+            What it is called.
+
+        Yields
+        ------
+        None
+            Once.
+        """
         try:
             yield
         except Exception as error:
@@ -78,7 +97,18 @@ class Session:
             self.missing[part] = lines[0]
 
     def wants(self, part: str) -> bool:
-        """Tell whether an optional part is wanted: ``H5XS_WITHOUT`` names those that are not."""
+        """Tell whether an optional part is wanted: ``H5XS_WITHOUT`` names those that are not.
+
+        Parameters
+        ----------
+        part
+            What it is called.
+
+        Returns
+        -------
+        bool
+            False stands in `missing`, too.
+        """
         unwanted = os.environ.get(WITHOUT_VARIABLE, "").split(",")
         if part in (name.strip() for name in unwanted):
             self.missing[part] = f"{WITHOUT_VARIABLE} names it"
@@ -86,7 +116,13 @@ class Session:
         return True
 
     def describe(self) -> str:
-        """Tell what runs, where files go, and what is not there."""
+        """Tell what runs, where files go, and what is not there.
+
+        Returns
+        -------
+        str
+            A few lines.
+        """
         lines = [*self.notes, *(f"without {part}: {why}" for part, why in self.missing.items())]
         return "\n".join(lines)
 

@@ -93,6 +93,16 @@ class ServerProcess:
     def address(self, *, timeout_s: float = 60.0) -> str:
         """Give the server's address, once it answers.
 
+        Parameters
+        ----------
+        timeout_s
+            How long to wait for that.
+
+        Returns
+        -------
+        str
+            As ``http://127.0.0.1:8000``.
+
         Raises
         ------
         ServerError
@@ -108,7 +118,18 @@ class ServerProcess:
         return str(json.loads(self._line)["address"])
 
     def browser_address(self, *, timeout_s: float = 60.0) -> str:
-        """Give what to open in a browser, key included; raises as `address` does."""
+        """Give what to open in a browser, key included.
+
+        Parameters
+        ----------
+        timeout_s
+            As of `address`, which tells also what is raised.
+
+        Returns
+        -------
+        str
+            A URL.
+        """
         return f"{self.address(timeout_s=timeout_s)}/ui/?api_key={self.api_key}"
 
     def client(self, path: str = "", *, timeout_s: float = 60.0) -> Any:
@@ -118,6 +139,13 @@ class ServerProcess:
         ----------
         path
             The node's keys with slashes between them.
+        timeout_s
+            How long to wait for both.
+
+        Returns
+        -------
+        Container or another client of Tiled's
+            The node.
 
         Raises
         ------

@@ -26,7 +26,13 @@ class WhileScanning(DefaultDuringTask):
     """
 
     def block(self, blocking_event: threading.Event) -> None:
-        """Wait until the plan has ended, and draw meanwhile."""
+        """Wait until the plan has ended, and draw meanwhile.
+
+        Parameters
+        ----------
+        blocking_event
+            Is set when it has.
+        """
         if "qt" in mpl.get_backend().lower():
             super().block(blocking_event)  # type: ignore[no-untyped-call]
             return

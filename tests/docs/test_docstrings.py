@@ -11,10 +11,22 @@ from numpydoc.validate import validate
 
 import h5xs_bluesky
 import h5xs_bluesky.callbacks
+import h5xs_bluesky.catalogs
 import h5xs_bluesky.config
+import h5xs_bluesky.plans
+import h5xs_bluesky.session
+import h5xs_bluesky.view
 
 # What is imported from these is the public interface; docs/reference/index.md says so.
-PUBLIC = [h5xs_bluesky, h5xs_bluesky.callbacks, h5xs_bluesky.config]
+PUBLIC = [
+    h5xs_bluesky,
+    h5xs_bluesky.callbacks,
+    h5xs_bluesky.catalogs,
+    h5xs_bluesky.config,
+    h5xs_bluesky.plans,
+    h5xs_bluesky.session,
+    h5xs_bluesky.view,
+]
 
 # Of every public class, function and method.
 EVERYWHERE = {
@@ -71,13 +83,22 @@ def interface() -> Iterator[tuple[str, object]]:
                 yield from members(f"{package.__name__}.{name}", found)
 
 
+def _is_plan(name: str) -> bool:
+    """Whether it yields Bluesky's messages, as all plans do."""
+    return name.startswith("h5xs_bluesky.plans.")
+
+
 def mistakes(names: Iterator[tuple[str, object]], checks: dict[str, str]) -> list[str]:
     """What is wrong with the docstrings, each once, however many classes inherit them."""
     seen: dict[object, list[str]] = {}
     for name, found in names:
         if found not in seen:
             errors = validate(name)["errors"]
-            seen[found] = [f"{name}: {text}" for code, text in errors if code in checks]
+            seen[found] = [
+                f"{name}: {text}"
+                for code, text in errors
+                if code in checks and not (code == "YD01" and _is_plan(name))
+            ]
     assert len(seen) > 50
     return [mistake for of_one in seen.values() for mistake in of_one]
 

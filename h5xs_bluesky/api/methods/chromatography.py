@@ -50,6 +50,11 @@ class ChromatographyMethods(Experiment):
         options
             How; the defaults of `ChromatographyOptions` otherwise.
 
+        Returns
+        -------
+        Chromatogram
+            Also stored, with the curves.
+
         Raises
         ------
         ReductionError
@@ -89,6 +94,16 @@ class ChromatographyMethods(Experiment):
     def get_sec(self, sn: str | None = None) -> Chromatogram:
         """Give what `process_sec` found, from memory or from the file.
 
+        Parameters
+        ----------
+        sn
+            The sample.
+
+        Returns
+        -------
+        Chromatogram
+            Traces, Rg and I(0) by frame, peaks, and the frames that were chosen.
+
         Raises
         ------
         ReductionError
@@ -108,12 +123,15 @@ class ChromatographyMethods(Experiment):
 
         Parameters
         ----------
+        sn
+            The sample.
         fontsize
             Of the axes' labels, as matplotlib takes it.
 
         Returns
         -------
         Figure
+            Three panels: the chromatogram, the curve, and its Guinier plot.
 
         Raises
         ------

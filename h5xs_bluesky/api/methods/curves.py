@@ -69,6 +69,11 @@ class CurveMethods(Experiment):
     def get_selection(self, sn: str | None = None) -> Selection | None:
         """Give which frames of a sample are averaged, and why others are not.
 
+        Parameters
+        ----------
+        sn
+            The sample.
+
         Returns
         -------
         Selection or None
@@ -81,6 +86,18 @@ class CurveMethods(Experiment):
 
     def plot_selection(self, sn: str | None = None, ax: "Axes | None" = None) -> "Axes":
         """Plot the p-value of each frame's comparison, and why frames are not averaged.
+
+        Parameters
+        ----------
+        sn
+            The sample.
+        ax
+            Where; a new figure if there is none.
+
+        Returns
+        -------
+        Axes
+            Where it was drawn.
 
         Raises
         ------

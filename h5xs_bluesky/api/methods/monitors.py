@@ -127,8 +127,15 @@ class MonitorMethods(Experiment):
 
         Parameters
         ----------
+        sn
+            The sample.
         ax
             Where; a new figure if there is none.
+
+        Returns
+        -------
+        Axes
+            Where it was drawn.
 
         Raises
         ------
