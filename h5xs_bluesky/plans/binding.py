@@ -19,7 +19,7 @@ def with_devices(
     ----------
     plan
         A generator function.
-    args, kwargs
+    *args, **kwargs
         What is filled in.
 
     Raises
