@@ -40,6 +40,8 @@ from h5xs_bluesky.tiled.run_documents import (
 )
 from h5xs_bluesky.tiled.runs import RunPlace, RunsOfFolder
 
+pytestmark = pytest.mark.timeout(300)  # several servers, which may have little of the processor
+
 
 @pytest.fixture(scope="module")
 def runs(server: Server, experiment: Path) -> Any:

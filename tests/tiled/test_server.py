@@ -220,6 +220,7 @@ def test_scan_is_served_while_it_runs_and_nothing_but_200_and_503_is_answered(
         assert client[f"{SAMPLE}/processed/averaged"].read().shape == (2, 25)
 
 
+@pytest.mark.timeout(300)
 def test_killed_server_is_made_anew_from_the_folder(
     running: Callable[[int], Path], tmp_path: Path
 ) -> None:
