@@ -74,7 +74,7 @@ class Scan:
         self._live = LiveReduction(line, folder)
         self._camera = Camera(line.detectors[0].data_key, shape)
         self._engine = RunEngine()
-        self._engine.subscribe(self._hand_over)
+        self._engine.subscribe(self._hand_over)  # type: ignore[no-untyped-call]
         self.begun, self.all_there, self.half = (threading.Event() for _ in range(3))
         self.handed_s: list[float] = []
         self.paced: range = range(0)
