@@ -144,6 +144,7 @@ def serve(options: ServerOptions, *, announce: Callable[[str, str], None]) -> No
         os.environ[ROOTS_VARIABLE] = named
     with _listen(options) as listening, _catalog_file(options.catalog) as catalog:
         _prepare_catalog(catalog)
+        _write_without_waiting()
         app = _application(server_configuration(options, catalog=catalog, api_key=api_key))
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_STOP_WITHIN_S)
@@ -160,6 +161,22 @@ def serve(options: ServerOptions, *, announce: Callable[[str, str], None]) -> No
         finally:
             stop.set()
             watcher.join(_STOP_WITHIN_S)
+
+
+def _write_without_waiting() -> None:
+    """Let SQLite wait for the disk now and then only, and not for each curve and each sample.
+
+    After a power cut the last of what was written may be missing; it is made anew from the folder.
+    """
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    @event.listens_for(Engine, "connect")
+    def set_pragma(connection: Any, _: object) -> None:
+        if "sqlite" in type(connection).__module__:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA synchronous=NORMAL")
+            cursor.close()
 
 
 def _application(configuration: dict[str, Any]) -> Any:
