@@ -97,7 +97,7 @@ pytest_collect_file = Sybil(
         PythonCodeBlockParser(doctest_optionflags=ELLIPSIS | NORMALIZE_WHITESPACE),
         CodeBlockParser("sh", _run),
         CodeBlockParser("toml", _write),
-        CodeBlockParser("ipython", _type),
+        CodeBlockParser("ipythonconsole", _type),
         SkipParser(),
     ],
     patterns=["README.md", "docs/*/*.md"],

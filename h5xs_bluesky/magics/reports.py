@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.info import SampleInfo
 
 if TYPE_CHECKING:
     from h5xs_bluesky.api.calibration import DetectorCalibration
-    from h5xs_bluesky.api.data1d import Data1d
     from h5xs_bluesky.reduction.guinier import Guinier
 
 _COUNTERS = ("received", "acknowledged", "reduced", "failed", "lost", "missing")
@@ -85,7 +85,7 @@ class Measured:
     rejected: Mapping[str, int] = field(default_factory=dict)
     transmission: float = np.nan
     transmission_sigma: float = np.nan
-    curve: "Data1d | None" = None
+    curve: Data1d | None = None
     guinier: "Guinier | None" = None
 
     @property
