@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _measure_server(asked: argparse.Namespace) -> None:
     if asked.tiny:
-        figures, rows = catalogue.measure(counts=(2, 12), runs=1, budget_s=0.1)
-        figures += streaming.measure(count=4, pairs=1, many=2, shape=_TINY)
+        figures, rows = catalogue.measure(counts=(12,), runs=1, budget_s=0.1)
+        figures += streaming.measure(count=4, pairs=1, numbers=(2,), shape=_TINY)
     else:
         counts = (20, 200) if asked.quick else (20, 200, 2000)
         figures, rows = catalogue.measure(counts=counts, runs=30, budget_s=60.0)

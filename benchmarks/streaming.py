@@ -6,7 +6,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -202,9 +202,9 @@ def _result(process: Any) -> list[dict[str, Any]]:
 
 
 def measure(
-    *, count: int, pairs: int, many: int = 50, shape: tuple[int, int] = SHAPE
+    *, count: int, pairs: int, numbers: Sequence[int] = (1, 50), shape: tuple[int, int] = SHAPE
 ) -> list[Figure]:
-    """Measure with one subscriber and with many.
+    """Measure with so many subscribers, one after the other.
 
     Parameters
     ----------
@@ -212,9 +212,11 @@ def measure(
         Frames that are taken in time, five each second.
     pairs
         How often the RunEngine's own rate is taken with and without server and subscribers.
+    numbers
+        Of subscribers.
     """
     figures = []
-    for subscribers in (1, many):
+    for subscribers in numbers:
         watched = Watched(subscribers)
         figures += _figures(watched.run(count, pairs, shape), watched, subscribers, shape)
     return figures
