@@ -64,6 +64,7 @@ def streaming_keys(name: str) -> list[str]:
     return [f"to_{name}_ms", f"to_{name}_p99_ms", f"scan_with_{name}"]
 
 
+@pytest.mark.timeout(300)
 def test_tiny_run_with_a_server_writes_every_figure_and_the_page(tmp_path: Path) -> None:
     main(["--server", "--tiny", "--docs", str(tmp_path)])
     found = json.loads((tmp_path / "measured/serving.json").read_text())

@@ -2,9 +2,13 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+
+import httpx
+from tiled.client.utils import ClientError
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data1d import Data1d
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
     from h5xs_bluesky.tiled.client import SampleClient
 
 logger = logging.getLogger(__name__)
+
+_QUIET_S = 3.0
 
 
 class Following:
@@ -40,11 +46,13 @@ class Following:
         self._ended = threading.Event()
         self._array: Any = None
         self._messages: Any = None
-        executor = ThreadPoolExecutor(1, thread_name_prefix="follow")
-        self._subscription = sample.parent.subscribe(executor)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="follow")
+        self._heard = time.monotonic()
+        self._subscription = sample.parent.subscribe(self._executor)
         self._subscription.child_metadata_updated.add_callback(self._update)
         self._subscription.start_in_thread()
-        executor.submit(self._catch_up, sample.refresh().metadata)
+        self._executor.submit(self._catch_up, sample.refresh().metadata)
+        threading.Thread(target=self._ask_where_quiet, name="follow", daemon=True).start()
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the run has ended and all curves were given; False if that takes longer."""
@@ -57,7 +65,18 @@ class Following:
 
     def _update(self, update: Any) -> None:
         if update.key == self._sample.item["id"]:
+            self._heard = time.monotonic()
             self._catch_up(update.metadata)
+
+    def _ask_where_quiet(self) -> None:
+        """Ask where nothing was heard for a while: a message that came too early was not heard."""
+        while not self._ended.wait(_QUIET_S):
+            if time.monotonic() - self._heard < _QUIET_S:
+                continue
+            try:
+                self._executor.submit(self._catch_up, self._sample.refresh().metadata)
+            except (httpx.HTTPError, ClientError, RuntimeError) as error:  # it has stopped, or will
+                logger.debug("%s cannot be asked: %s", self._sample.uri, error)
 
     def _catch_up(self, metadata: Any) -> None:
         """Give the curves that the file has more, and see whether the run has ended."""
