@@ -65,9 +65,14 @@ def test_command_line_has_every_command_and_option() -> None:
             if parameter.param_type_name == "argument":
                 assert str(parameter.name).upper() in section, f"h5xs {name} {parameter.name}"
                 continue
-            for option in parameter.opts:
+            one_of_two = parameter.secondary_opts  # --this/--no-this: what is not the default
+            for option in one_of_two or parameter.opts:
                 assert option == "--help" or f"`{option}" in section, f"h5xs {name} {option}"
-        known = {option for parameter in command.params for option in parameter.opts}
+        known = {
+            option
+            for parameter in command.params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
         told = set(re.findall(r"^\| `(--[\w-]+)", section, re.MULTILINE))
         assert told - known == set(), f"h5xs {name} has no such option"
 
