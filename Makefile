@@ -60,8 +60,8 @@ test-py4xs: $(DEV_READY) $(PY4XS_READY)
 # What consumes documents, reduces, writes, reads and serves; not what draws the documentation,
 # drives browsers and notebooks, or builds the package. Half an hour. VERSIONS=highest takes one only.
 VERSIONS ?= lowest-direct highest
-CORE_TESTS ?= tests/reduction tests/config tests/io tests/callbacks tests/api tests/tiled tests/sim \
-    --deselect tests/tiled/test_web_page.py
+CORE_TESTS ?= $(addprefix tests/,reduction config io callbacks plans catalogs api view magics session \
+    tiled sim) --deselect tests/tiled/test_web_page.py
 UV := build/versions/uv/bin/uv
 
 $(UV): $(BIN)/python
