@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.buffers import subtract_average
@@ -14,8 +15,13 @@ from h5xs_bluesky.api.processed_documents import ProcessedRun
 from h5xs_bluesky.callbacks.raw_writer import RawWriter
 from h5xs_bluesky.callbacks.reducer import RunReducer
 from h5xs_bluesky.config import Beamline
-from h5xs_bluesky.errors import FileInUseError, H5xsError
-from h5xs_bluesky.io.experiment import find_sample, open_for_reading, samples
+from h5xs_bluesky.errors import FileInUseError, H5xsError, ReductionError
+from h5xs_bluesky.io.experiment import (
+    find_sample,
+    measurement_of,
+    open_for_reading,
+    samples,
+)
 from h5xs_bluesky.io.names import join_names, split_names
 from h5xs_bluesky.io.processed import read_processed, read_reduced, write_processed
 from h5xs_bluesky.io.provenance import Provenance, read_provenance
@@ -71,19 +77,24 @@ def _finish_processed(
     with open_for_reading(path) as file:
         live = read_processed(file)
     live = _with_trans(live, experiment, writer.folder, reducer)
-    sample = average_run(
-        live,
-        writer.contents.streams[beamline.stream],
-        beamline=beamline,
-        frames_per_event=reducer.frames_per_event,
-    )
+    stream, each = writer.contents.streams[beamline.stream], reducer.frames_per_event
+    try:
+        sample = average_run(live, stream, beamline=beamline, frames_per_event=each)
+    except ReductionError as error:  # all frames lie beside the sample, as at the edge of a map
+        sample = replace(live, superseded=superseded_frames(live, stream, each))
+        status.warn(f"it has no average: {error}")
     provenance = Provenance(
         frames=beamline.reduction_process(status.uid),
         averaging=beamline.averaging_process(trans_mode=sample.trans_mode),
     )
     write_processed(path, sample, provenance=provenance)
-    if buffer is not None:
-        found = find_buffers(experiment, buffer, but=writer.folder.sample)
+    if buffer is not None and sample.average is not None:
+        found = find_buffers(
+            experiment,
+            buffer,
+            but=writer.folder.sample,
+            measurement=writer.contents.start.get(schema.MEASUREMENT),
+        )
         if found is None:
             status.warn(f"its buffer {buffer!r} is not averaged yet: it is subtracted once it is")
         else:
@@ -162,12 +173,20 @@ def average_run(
     ReductionError
         If no frame is kept.
     """
-    superseded = np.repeat(stream.rows.superseded, frames_per_event)[: len(live.superseded)]
+    superseded = superseded_frames(live, stream, frames_per_event)
     return replace(live, superseded=superseded).averaged(
         beamline.selection,
         q=beamline.qgrid.centers,
         relative_uncertainty=beamline.monitor_uncertainty,
     )
+
+
+def superseded_frames(
+    live: ReducedSample, stream: StreamContents, frames_per_event: int
+) -> NDArray[np.bool_]:
+    """Tell for each frame, (n,), whether a resumed plan measured it again."""
+    again: NDArray[np.bool_] = np.repeat(stream.rows.superseded, frames_per_event)
+    return again[: len(live.superseded)]
 
 
 def buffer_name(contents: RunContents, beamline: Beamline) -> str | None:
@@ -188,13 +207,17 @@ def buffer_name(contents: RunContents, beamline: Beamline) -> str | None:
     return None if value is None else str(value)
 
 
-def find_buffers(experiment: Path, names: str, *, but: str) -> tuple[str, Average] | None:
+def find_buffers(
+    experiment: Path, names: str, *, but: str, measurement: str | None = None
+) -> tuple[str, Average] | None:
     """Find the newest averaged samples of some names, other than `but`: their groups and average.
 
     Parameters
     ----------
     names
         One, or several with two spaces between them.
+    measurement
+        The buffers belong to this one; None for any.
 
     Returns
     -------
@@ -209,7 +232,7 @@ def find_buffers(experiment: Path, names: str, *, but: str) -> tuple[str, Averag
     groups, averages = [], []
     with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
         for name in split_names(names):
-            group = find_sample(file, name, but=but)
+            group = find_sample(file, name, but=but, measurement=measurement)
             sample = None if group is None else read_reduced(file[group], roots=[experiment])
             if group is None or sample is None or sample.average is None:
                 return None
@@ -256,9 +279,10 @@ def subtract_from_waiting(
             with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
                 sample = read_reduced(file[name], roots=[experiment])
                 provenance = read_provenance(file[name], roots=[experiment])
+                measurement = measurement_of(file[name])
             if sample is None or sample.average is None or sample.subtraction is not None:
                 continue
-            found = find_buffers(experiment, buffers, but=name)
+            found = find_buffers(experiment, buffers, but=name, measurement=measurement)
             if found is None:
                 continue
             subtracted = subtract_average(sample, found[1], name=found[0], beamline=beamline)

@@ -322,26 +322,44 @@ def sample_names(file: h5py.File) -> list[str]:
     return [name for _, name in sorted((_started(group), name) for name, group in samples(file))]
 
 
-def find_sample(file: h5py.File, name: str, *, but: str | None = None) -> str | None:
+def find_sample(
+    file: h5py.File, name: str, *, but: str | None = None, measurement: str | None = None
+) -> str | None:
     """Find the newest sample of a name, which may also be its group's; None where there is none.
 
     Parameters
     ----------
     but
         A group that is not meant.
+    measurement
+        Only samples whose start document has this as ``h5xs_measurement`` are meant.
     """
     found = [
         (_started(group), member)
         for member, group in samples(file)
         if member != but
         and (member == name or text_attribute(group.attrs, schema.SAMPLE_NAME) == name)
+        and measurement in (None, measurement_of(group))
     ]
     return max(found)[1] if found else None
 
 
+def measurement_of(sample: h5py.Group) -> str | None:
+    """Give the measurement that a sample belongs to, as a plan names it; None where it does not."""
+    found = _start(sample).get(schema.MEASUREMENT)
+    return found if isinstance(found, str) else None
+
+
 def _started(sample: h5py.Group) -> float:
-    text = text_attribute(sample.attrs, schema.START, "{}")
     try:
-        return float(json.loads(text).get("time", 0.0))
-    except (ValueError, TypeError, AttributeError):  # `header` tells what is wrong with it
+        return float(_start(sample).get("time", 0.0))
+    except (ValueError, TypeError):  # `header` tells what is wrong with it
         return 0.0
+
+
+def _start(sample: h5py.Group) -> dict[str, Any]:
+    try:
+        start = json.loads(text_attribute(sample.attrs, schema.START, "{}"))
+    except ValueError:
+        return {}
+    return start if isinstance(start, dict) else {}

@@ -1,5 +1,6 @@
 """Plans that count: a sample, a sample between its buffers, a standard."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ from bluesky import plan_stubs as bps
 from bluesky.protocols import Movable, Readable
 from bluesky.utils import MsgGenerator
 
+from h5xs_bluesky import schema
 from h5xs_bluesky.plans.running import SETTLE_S, measured_run, name_of
 
 BEFORE, AFTER = "_buffer_before", "_buffer_after"
@@ -110,7 +112,8 @@ def measure_with_buffer(
 
     The buffer's runs are called after the sample, ``<sample>_buffer_before`` and
     ``<sample>_buffer_after``, and the sample's start document names both: so they are subtracted as
-    soon as the last of them is averaged.
+    soon as the last of them is averaged, and no others: the three start documents have the same
+    ``h5xs_measurement``.
 
     Parameters
     ----------
@@ -150,6 +153,7 @@ def measure_with_buffer(
         The runs' uids.
     """
     names = [sample + end for end in ((BEFORE, AFTER) if again else (BEFORE,))]
+    together = {schema.MEASUREMENT: str(uuid.uuid4())}  # their names may come again
     order = [names[0], sample, *names[1:]]
     uids = []
     for name in order:
@@ -165,7 +169,7 @@ def measure_with_buffer(
             motor=motor,
             step_mm=step_mm,
             settle_s=settle_s,
-            md={"plan_name": "measure_with_buffer", **own, **(md or {})},
+            md={"plan_name": "measure_with_buffer", **own, **together, **(md or {})},
         )
         uids.append(uid)
     return uids

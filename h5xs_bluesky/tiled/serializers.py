@@ -41,6 +41,8 @@ MEDIA_TYPES: Final = {
         NXCANSAS: "h5xs_bluesky.tiled.sample_files:sample_to_nxcansas",
         SAMPLE: "h5xs_bluesky.tiled.sample_files:sample_to_h5xs",
     },
+    # What the `documents()` of Bluesky's clients asks for.
+    "BlueskyRun": {"application/json-seq": "bluesky_tiled_plugins.exporters:json_seq_exporter"},
 }
 FILE_EXTENSIONS: Final = {"dat": DAT, "nxcansas": NXCANSAS, "h5xs": SAMPLE}
 

@@ -15,6 +15,7 @@ from small_endstation import Hutch, endstation_beamline, endstation_detectors, o
 
 from h5xs_bluesky import h5exp, h5xs, plans
 from h5xs_bluesky.api.verify import verify
+from h5xs_bluesky.io.processed import read_reduced
 from h5xs_bluesky.reduction.guinier import fit_guinier
 from h5xs_bluesky.sim.endstation import SimulatedFrames
 from h5xs_bluesky.sim.endstation.holders import elution, film, standard_holders
@@ -224,6 +225,42 @@ def kept(hutch: Hutch, sample: str) -> list[bool]:
         return list(map(bool, file[f"{sample}/reduction/selection/kept"][()]))
 
 
+def test_sample_measured_again_gets_the_buffers_of_that_time(fresh: Hutch) -> None:
+    station = fresh.station
+    for _ in range(2):
+        plan = plans.measure_with_buffer(
+            station.read, "protein", "buffer", frames=3, exposure_s=0.04, **fresh.devices
+        )
+        fresh.run(plan)
+    dt, buffers = fresh.open(), {}
+    with h5py.File(dt.fn, "r") as file:
+        for name in dt.samples:
+            reduced = read_reduced(file[name], roots=[fresh.folder])
+            if reduced is not None and reduced.subtraction is not None:
+                buffers[name] = reduced.subtraction.buffer
+    assert buffers == {
+        "protein": "protein_buffer_before  protein_buffer_after",
+        "protein_5": "protein_buffer_before_4  protein_buffer_after_6",
+    }
+
+
+def test_map_over_an_edge_has_its_transmission_and_no_average(fresh: Hutch) -> None:
+    stage = fresh.station.stage
+    plan = plans.map_scan(
+        *(fresh.station.read, "film", stage.y, 0.0, 0.5, 2, stage.x, -1.0, 1.0, 4),
+        exposure_s=0.04,
+        **fresh.devices,
+    )
+    status = fresh.run(plan)
+    assert "no average" in str(status)
+    dt = fresh.open()
+    assert "averaged" not in dt.d1s.get("film", {})
+    assert [each.outcome for each in verify(fresh.folder)] == ["identical"]
+    with h5py.File(dt.fn, "r") as file:
+        trans = file["film/processed/merged"].attrs["trans"]
+    assert np.isfinite(trans).all()
+
+
 def count(hutch: Hutch, sample: str, **options: Any) -> Any:
     return plans.count_sample(hutch.station.read, sample, **{**hutch.devices, **options})
 
@@ -258,7 +295,7 @@ def test_frames_with_bubbles_or_without_beam_are_not_averaged(fresh: Hutch) -> N
     fresh.engine.subscribe(lose)
     fresh.run(series(fresh, "water", 20, 0.06))
     incident = fresh.open().get_mon("water").incident
-    lost = incident < 0.95 * np.nanmedian(incident)
+    lost = incident < 0.7 * np.nanmedian(incident)  # the clocks agree to some 10 ms of 60
     assert lost.any()
     assert not np.any(np.array(kept(fresh, "water")) & lost)
 

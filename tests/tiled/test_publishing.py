@@ -92,6 +92,15 @@ def test_raw_run_is_what_was_measured(runs: Any, uid: str, experiment: Path) -> 
     assert primary.read().sizes["time"] == 8
 
 
+def test_runs_give_their_documents(runs: Any, uid: str) -> None:
+    raw = list(runs["raw"][uid].documents())
+    assert [name for name, _ in raw[:1] + raw[-1:]] == ["start", "stop"]
+    assert sum(name == "event" for name, _ in raw) == 8
+    (run,) = runs["processed"].search(Key("original_run_uid") == uid).values()
+    streams = [doc["name"] for name, doc in run.documents() if name == "descriptor"]
+    assert sorted(streams) == ["averaged", "primary", "subtracted"]
+
+
 def test_processed_run_has_the_curves_of_the_file(runs: Any, uid: str, experiment: Path) -> None:
     dt = h5xs(experiment)
     found = runs["processed"].search(Key("original_run_uid") == uid)

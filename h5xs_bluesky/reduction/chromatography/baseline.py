@@ -27,6 +27,9 @@ class Baseline:
         In the trace's unit.
     smooth : ndarray, shape (n,)
         The moving average less the level, in its own σ; NaN where no frame is near.
+    shape : ndarray, shape (n,)
+        The same in its typical σ: where frames are missing, or less certain than others, it bears
+        no mark of that.
     noise : ndarray, shape (n,)
         σ of each frame: as reported, or larger where the trace scatters more.
     usable : ndarray of bool, shape (n,)
@@ -35,6 +38,7 @@ class Baseline:
 
     level: float
     smooth: NDArray[np.float64]
+    shape: NDArray[np.float64]
     noise: NDArray[np.float64]
     usable: NDArray[np.bool_]
 
@@ -82,8 +86,13 @@ def find_baseline(trace: NDArray[np.float64], options: ChromatographyOptions) ->
     spread = np.sqrt(np.convolve(variance, window, "full"))
     before = (options.smoothing - 1) // 2
     middle = slice(before, before + len(trace))
-    np.divide(total[middle], spread[middle], out=smooth, where=spread[middle] > 0)
-    return Baseline(level=level, smooth=smooth, noise=noise, usable=usable)
+    total, spread = total[middle], spread[middle]
+    near = spread > 0
+    smooth[near] = total[near] / spread[near]
+    frames = np.convolve(usable.astype(float), window, "full")[middle]
+    shape = np.full(len(trace), np.nan)
+    shape[near] = total[near] / frames[near] / np.median(spread[near] / frames[near])
+    return Baseline(level=level, smooth=smooth, shape=shape, noise=noise, usable=usable)
 
 
 def _excess(trace: NDArray[np.float64]) -> float:

@@ -60,14 +60,18 @@ def find_elution_peaks(
     known = np.isfinite(baseline.smooth)
     numbers = np.arange(len(trace))
     smooth = np.interp(numbers, numbers[known], baseline.smooth[known])
-    ends = min(0.0, float(smooth.min()))
-    padded = np.concatenate([[ends], smooth, [ends]])  # a run may begin or end in a peak
-    least = max(_LEAST_PROMINENCE, _LEAST_PART * float(smooth.max()))
+    shape = np.interp(numbers, numbers[known], baseline.shape[known])
+    ends = min(0.0, float(shape.min()))
+    padded = np.concatenate([[ends], shape, [ends]])  # a run may begin or end in a peak
+    least = max(_LEAST_PROMINENCE, _LEAST_PART * float(shape.max()))
     tops = find_peaks(padded, height=least, prominence=least)[0] - 1
-    return [
-        _measure(trace, baseline, smooth, int(top), _between(smooth, tops, index))
-        for index, top in enumerate(tops)
-    ]
+    peaks = []
+    for index, top in enumerate(tops):
+        first, last = stretch(smooth > ELEVATED, int(top))
+        valleys = _between(shape, tops, index)
+        limits = max(first, valleys[0]), min(last, valleys[1])
+        peaks.append(_measure(trace, baseline, shape, int(top), limits))
+    return peaks
 
 
 def main_peak(peaks: list[ElutionPeak], baseline: Baseline) -> ElutionPeak:
@@ -88,29 +92,32 @@ def main_peak(peaks: list[ElutionPeak], baseline: Baseline) -> ElutionPeak:
     return max(peaks, key=lambda peak: peak.height)
 
 
-def _between(smooth: NDArray[np.float64], tops: NDArray[np.intp], index: int) -> tuple[int, int]:
+def _between(shape: NDArray[np.float64], tops: NDArray[np.intp], index: int) -> tuple[int, int]:
     """Give the valleys on both sides of a peak, or the ends of the series."""
-    first, last = 0, len(smooth) - 1
+    first, last = 0, len(shape) - 1
     top = tops[index]
     if index > 0:
-        first = int(tops[index - 1] + smooth[tops[index - 1] : top].argmin())
+        first = int(tops[index - 1] + shape[tops[index - 1] : top].argmin())
     if index < len(tops) - 1:
-        last = int(top + smooth[top : tops[index + 1]].argmin())
+        last = int(top + shape[top : tops[index + 1]].argmin())
     return first, last
 
 
 def _measure(
     trace: NDArray[np.float64],
     baseline: Baseline,
-    smooth: NDArray[np.float64],
+    shape: NDArray[np.float64],
     apex: int,
-    valleys: tuple[int, int],
+    limits: tuple[int, int],
 ) -> ElutionPeak:
-    first, last = stretch(smooth > ELEVATED, apex)
-    first, last = max(first, valleys[0]), min(last, valleys[1])
-    position, sigma, height = _parabola(trace, baseline, smooth, apex, (first, last))
+    position, sigma, height = _parabola(trace, baseline, shape, apex, limits)
     return ElutionPeak(
-        position=position, position_sigma=sigma, height=height, apex=apex, first=first, last=last
+        position=position,
+        position_sigma=sigma,
+        height=height,
+        apex=apex,
+        first=limits[0],
+        last=limits[1],
     )
 
 
@@ -125,12 +132,12 @@ def stretch(wanted: NDArray[np.bool_], number: int) -> tuple[int, int]:
 def _parabola(
     trace: NDArray[np.float64],
     baseline: Baseline,
-    smooth: NDArray[np.float64],
+    shape: NDArray[np.float64],
     apex: int,
     limits: tuple[int, int],
 ) -> tuple[float, float, float]:
     """Give position, its σ, and height of the parabola through the upper part of a peak."""
-    first, last = stretch(smooth >= _TOP * smooth[apex], apex)
+    first, last = stretch(shape >= _TOP * shape[apex], apex)
     first, last = min(first, apex - _FEWEST_TOP // 2), max(last, apex + _FEWEST_TOP // 2)
     numbers = np.arange(max(first, limits[0], 0), min(last, limits[1], len(trace) - 1) + 1)
     numbers = numbers[baseline.usable[numbers]]
@@ -143,7 +150,7 @@ def _parabola(
     covariance = np.linalg.pinv((design * weight[:, None]).T @ (design * weight[:, None]))
     above = trace[numbers, 0] - baseline.level
     a, b, c = covariance @ (design.T @ (weight**2 * above))
-    if not a < 0 or not abs(b) <= -2 * a * np.ptp(x):  # no maximum in or near these frames
+    if not a < 0 or not x[0] <= -b / (2 * a) <= x[-1]:  # no maximum among these frames
         return float(apex), float(np.ptp(x)) / 2, seen
     gradient = np.array([b / (2 * a**2), -1 / (2 * a), 0.0])
     sigma = float(np.sqrt(gradient @ covariance @ gradient))
