@@ -8,21 +8,27 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.api.data2d import Data2d
 from h5xs_bluesky.api.processed_documents import RAW_RUN, REDUCED
 from h5xs_bluesky.callbacks.documents import Document
+from h5xs_bluesky.io.names import split_names
+from h5xs_bluesky.reduction.monitors import MonitorReadings
 from h5xs_bluesky.reduction.similarity import Selection
-from h5xs_bluesky.view.shown_run import PATTERNS, RESULTS, SELECTION, ShownRun
+from h5xs_bluesky.view.shown_run import PATTERNS, READINGS, RESULTS, SELECTION, ShownRun
+
+_LAST_RUNS = 4  # that a buffer measured later may belong to
 
 
 class Board:
     """The newest run that has frames; a callback for the documents of processed runs.
 
-    It holds one run's curves, at most a thousand of them: nothing waits in it, and the latest
-    wins. The run before stays until the first frame of the next.
+    It holds the curves of the last few runs, at most a thousand of each: nothing waits in it, and
+    the latest wins. The run before stays until the first frame of the next. A run whose buffer was
+    measured after it is shown again with what is left of it, unless another sample's goes on.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._number = 0
         self._runs: dict[str, tuple[int, ShownRun]] = {}  # those that go on, by their order
+        self._last: dict[str, tuple[int, ShownRun]] = {}  # the last few, by their raw runs
         self._streams: dict[str, tuple[str, str]] = {}  # run and stream of each descriptor
         self._shown: tuple[int, ShownRun] | None = None
 
@@ -57,6 +63,7 @@ class Board:
         *,
         patterns: Mapping[str, Data2d] | None = None,
         selection: Selection | None = None,
+        readings: MonitorReadings | None = None,
     ) -> None:
         """Add what was read from a run's files; nothing happens if another is shown by now."""
         with self._lock:
@@ -69,27 +76,41 @@ class Board:
             if selection is not None:
                 run.selection = selection
                 run.changed(SELECTION)
+            if readings is not None:
+                run.readings = readings
+                run.changed(READINGS)
 
     def _begin(self, start: Document) -> None:
+        raw_uid = str(start[RAW_RUN])
         if start.get("analysis_stage") != REDUCED:  # a buffer that came later: no frames
+            if raw_uid in self._last:
+                self._runs[start["uid"]] = self._last[raw_uid]
             return
         self._number += 1
         run = ShownRun(
-            raw_uid=str(start[RAW_RUN]),
+            raw_uid=raw_uid,
             sample=str(start["h5xs_sample"]),
             name=str(start[schema.SAMPLE_NAME]),
         )
-        self._runs[start["uid"]] = (self._number, run)
+        self._runs[start["uid"]] = self._last[raw_uid] = (self._number, run)
+        while len(self._last) > _LAST_RUNS:
+            del self._last[next(iter(self._last))]
 
     def _take(self, uid: str, stream: str, data: Mapping[str, Any]) -> None:
         number, run = self._runs[uid]
         run.take(stream, data)
-        if self._shown is None or number > self._shown[0]:
+        if self._shown is None:
             self._shown = (number, run)
+        elif stream == schema.PRIMARY:
+            self._shown = max(self._shown, (number, run), key=lambda each: each[0])
+        elif stream == schema.SUBTRACTED:
+            now = self._shown[1]
+            if now.ended or now.sample in split_names(run.buffer):
+                self._shown = (number, run)
 
     def _end(self, stop: Document) -> None:
         found = self._runs.pop(stop["run_start"], None)
         self._streams = {d: each for d, each in self._streams.items() if each[0] in self._runs}
-        if found is not None:
+        if found is not None and not found[1].ended:
             found[1].ended = str(stop["exit_status"])
             found[1].changed(RESULTS)

@@ -1,4 +1,4 @@
-"""What only the files tell, read at most once a second: patterns, and which frames are kept."""
+"""What only the files tell, read at most once a second: patterns, frames kept, the beam."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,12 +8,13 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.view.board import Board
 from h5xs_bluesky.view.pace import Pace
 from h5xs_bluesky.view.repeater import Complaints, Repeater
-from h5xs_bluesky.view.shown_run import FRAMES, PATTERNS, RESULTS, SELECTION, ShownRun
+from h5xs_bluesky.view.shown_run import FRAMES, PATTERNS, READINGS, RESULTS, SELECTION, ShownRun
 from h5xs_bluesky.view.windows import WindowKind
 
 if TYPE_CHECKING:
     from h5xs_bluesky.api.h5xs import h5xs
     from h5xs_bluesky.callbacks.live_reduction import LiveReduction
+    from h5xs_bluesky.config import Beamline
 
 PERIOD_S = 1.0
 _SHARE = 10.0  # rests ten times as long as reading took
@@ -42,8 +43,9 @@ class FileReader:
             for name, topic, read in (
                 ("patterns", PATTERNS, _patterns),
                 ("selection", SELECTION, _selection),
+                ("readings", READINGS, _readings),
             )
-            if topic in topics
+            if topic in topics and (topic != READINGS or _run_on_their_own(live.beamline))
         }
         self._pace = Pace(period_s=PERIOD_S)
         self._complaints = Complaints()
@@ -69,30 +71,33 @@ class FileReader:
         if not versions or state == self._read or not (at_once or self._pace.ready):
             return
         run = self._board.shown()
-        folder = None if run is None else self._folder_of(run.raw_uid)
-        if run is None or folder is None:
+        status = None if run is None else self._status_of(run.raw_uid)
+        if run is None or status is None:
             return
+        if run.ended and not (status["finished"] or at_once):  # its files are about to be complete
+            return
+        wanted = [name for name in self._readings if run.ended or name != "readings"]
         with self._pace.going(share=_SHARE):
-            found = self._found(run, folder.parent / schema.EXPERIMENT_FILE)
+            found = self._found(run, wanted, Path(status["folder"]).parent / schema.EXPERIMENT_FILE)
             self._board.put(run.raw_uid, **found)
-        self._tries = 0 if len(found) == len(self._readings) else self._tries + 1
+        self._tries = 0 if len(found) == len(wanted) else self._tries + 1
         if self._tries % _MOST_TRIES == 0:
             self._read = state
 
-    def _found(self, run: ShownRun, path: Path) -> dict[str, Any]:
+    def _found(self, run: ShownRun, wanted: Sequence[str], path: Path) -> dict[str, Any]:
         """Read what is wanted of a run; what cannot be read is told, and left out."""
         found: dict[str, Any] = {}
-        for name, read in self._readings.items():
+        for name in wanted:
             try:
-                found[name] = read(self._open(run.raw_uid, path), run)
+                found[name] = self._readings[name](self._open(run.raw_uid, path), run)
             except Exception as error:  # noqa: BLE001 - told, and nobody else's business
                 self._complaints.tell(f"Reading the {name} of {run.sample}", error)
         return found
 
-    def _folder_of(self, raw_uid: str) -> Path | None:
+    def _status_of(self, raw_uid: str) -> dict[str, Any] | None:
         for run in self._live.status()["runs"]:
             if run["uid"] == raw_uid and run["folder"]:
-                return Path(run["folder"])
+                return dict(run)
         return None
 
     def _open(self, raw_uid: str, path: Path) -> "h5xs":
@@ -108,6 +113,10 @@ class FileReader:
         return self._opened[1]
 
 
+def _run_on_their_own(beamline: "Beamline") -> bool:
+    return beamline.monitors is not None and beamline.monitors.asynchronous is not None
+
+
 def _patterns(dt: "h5xs", run: ShownRun) -> Any:
     return dt.get_d2(run.sample, frn=-1)
 
@@ -120,3 +129,8 @@ def _selection(dt: "h5xs", run: ShownRun) -> Any:
         dt.average_d1s(run.sample)
         found = dt.get_selection(run.sample)
     return found
+
+
+def _readings(dt: "h5xs", run: ShownRun) -> Any:
+    """Give what monitors read that run on their own: it is complete when the run has ended."""
+    return dt.get_mon(run.sample)

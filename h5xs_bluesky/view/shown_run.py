@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data2d import Data2d
+from h5xs_bluesky.reduction.monitors import MonitorReadings
 from h5xs_bluesky.reduction.similarity import Selection
 
 Array = NDArray[np.float64]
@@ -19,6 +20,7 @@ LATEST = 5  # frames that are kept in any case
 
 # What may have changed since a window was drawn.
 FRAMES, RESULTS, PATTERNS, SELECTION = "frames", "results", "patterns", "selection"
+READINGS = "readings"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -69,6 +71,8 @@ class ShownRun:
         The latest frame of each detector, by extension.
     selection
         Of the frames so far, or of the run.
+    readings
+        Of monitors that run on their own, once the run has ended.
     versions
         Counts changes, by what changed.
     """
@@ -88,6 +92,7 @@ class ShownRun:
     ended: str = ""
     patterns: Mapping[str, Data2d] = field(default_factory=dict)
     selection: Selection | None = None
+    readings: MonitorReadings | None = None
     versions: dict[str, int] = field(default_factory=dict)
     _sums: Array | None = None  # (3, nq): of I and σ², and how many frames
 
@@ -98,6 +103,17 @@ class ShownRun:
             return None
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.stack([self._sums[0] / self._sums[2], np.sqrt(self._sums[1]) / self._sums[2]])
+
+    def beam(self, name: str) -> Array:
+        """Give what the monitor ``"incident"`` or ``"transmitted"`` read with each of `rows`."""
+        values = np.array([getattr(row, name) for row in self.rows], dtype=float)
+        if self.readings is None:
+            return values
+        own = getattr(self.readings, name)
+        frames = np.array([row.frame for row in self.rows], dtype=int)
+        late = np.isnan(values) & (frames < own.size)
+        values[late] = own[frames[late]]
+        return values
 
     def changed(self, topic: str) -> None:
         """Note that something is to be drawn anew."""

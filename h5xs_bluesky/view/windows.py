@@ -15,7 +15,7 @@ from h5xs_bluesky.api.plots.series import (
     plot_waterfall,
 )
 from h5xs_bluesky.errors import ReductionError
-from h5xs_bluesky.view.shown_run import FRAMES, PATTERNS, RESULTS, SELECTION, ShownRun
+from h5xs_bluesky.view.shown_run import FRAMES, PATTERNS, READINGS, RESULTS, SELECTION, ShownRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,8 +87,8 @@ def draw_transmission(figure: "Figure", run: ShownRun, rings: Any = None) -> Non
     plot_transmission(
         axes,
         [row.frame for row in run.rows],
-        incident=np.array([row.incident for row in run.rows]),
-        transmitted=np.array([row.transmitted for row in run.rows]),
+        incident=run.beam("incident"),
+        transmitted=run.beam("transmitted"),
         rejected=() if run.kept is None else np.flatnonzero(~run.kept).tolist(),
     )
     axes[0].set_title(_title(run), fontsize=_TITLE_SIZE)
@@ -147,7 +147,7 @@ def rings_for(run: ShownRun) -> Any:
 WINDOWS: Mapping[str, WindowKind] = {
     "curves": WindowKind(draw=draw_curves, topics=(FRAMES, RESULTS)),
     "waterfall": WindowKind(draw=draw_waterfall, topics=(FRAMES,)),
-    "transmission": WindowKind(draw=draw_transmission, topics=(FRAMES, RESULTS)),
+    "transmission": WindowKind(draw=draw_transmission, topics=(FRAMES, RESULTS, READINGS)),
     "selection": WindowKind(draw=draw_selection, topics=(SELECTION, RESULTS)),
     "pattern": WindowKind(draw=draw_pattern, topics=(PATTERNS,), size_inch=(11.0, 5.0)),
 }

@@ -101,7 +101,22 @@ def test_selection_counts_the_frames_of_each_reason() -> None:
     ]
     differs = next(line for line in ax.lines if line.get_label().startswith("shape"))
     assert differs.get_ydata().tolist() == [1e-8], "smaller ones stand at the bottom"
+    assert "10⁻⁸ or less at the bottom" in ax.get_ylabel()
     assert sum(len(strip.get_paths()) for strip in ax.collections) == 8
+
+
+def test_selection_without_tiny_p_values_tells_nothing_of_the_bottom() -> None:
+    selection = Selection(
+        kept=np.ones(2, bool),
+        reference=0,
+        p_value=np.array([np.nan, 0.5]),
+        longest_run=np.zeros(2, int),
+        distance=np.full(2, np.nan),
+        reason=("", ""),
+    )
+    ax = Figure().add_subplot()
+    plot_selection(ax, selection)
+    assert ax.get_ylabel() == "p-value of agreement with the reference"
 
 
 def test_selection_of_a_sample_is_the_stored_one(experiment: Path) -> None:

@@ -1,5 +1,7 @@
 """What the windows show: the newest run with frames, of bounded size."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from small_beamline import Documents, run_documents, small_beamline, small_frames
@@ -65,6 +67,60 @@ def test_run_before_stays_until_the_first_frame_of_the_next() -> None:
 def test_frames_of_an_older_run_do_not_come_back() -> None:
     (start_a, describe_a, *rest_a), b = processed("a", 2), processed("b", 2)
     assert shown_after(start_a, describe_a, rest_a[0], *b, *rest_a[1:]).sample == "b"
+
+
+def test_run_is_shown_again_when_its_buffer_is_subtracted(tmp_path: Path) -> None:
+    """As `measure_with_buffer` does it; the buffer's own average comes after the subtraction."""
+    live, board = LiveReduction(BEAMLINE, tmp_path), Board()
+    live.subscribe(board)
+    for sample, names in (("protein", {"buffer": "after"}), ("after", {})):
+        frames = small_frames(4, mean=80.0)
+        for name, doc in run_documents(frames, sample_name=sample, **names):
+            live(name, doc)
+    live.wait(30)
+    live.close()
+    shown = board.shown()
+    assert shown is not None
+    assert (shown.sample, shown.ended, shown.buffer) == ("protein", "success", "after")
+    assert shown.subtracted is not None
+    assert shown.total == 4
+
+
+def subtracted(sample: str, buffer: str) -> Documents:
+    """The documents of a buffer that was subtracted after the run had ended."""
+    (start, *_), found = processed(sample, 0), Documents()
+    changes = {"uid": f"late-{sample}", "analysis_stage": "subtracted"}
+    found.append(("start", {**start[1], **changes}))
+    found.append(("descriptor", {"uid": "d", "run_start": f"late-{sample}", "name": "subtracted"}))
+    ones = np.ones(len(BEAMLINE.qgrid))
+    data = {"q": ones, "I": ones, "sigma": ones, "buffer": buffer}
+    found.append(("event", {"descriptor": "d", "data": data}))
+    found.append(("stop", {"run_start": f"late-{sample}", "exit_status": "success"}))
+    return found
+
+
+LATE = [
+    # runs between the sample and its subtraction, what is shown, why
+    (processed("b", 1, stop=False), "a", "the buffer itself is about to end"),
+    ([*processed("b", 1), *processed("c", 1)], "a", "what came after has ended"),
+    ([*processed("b", 1), *processed("c", 1, stop=False)], "c", "another sample is measured"),
+    ([each for n in "bcdef" for each in processed(n, 1)], "f", "only the last runs are kept"),
+]
+
+
+@pytest.mark.parametrize(("between", "sample", "reason"), LATE)
+def test_subtraction_that_comes_late_does_not_hide_what_is_measured(
+    between: Documents, sample: str, reason: str
+) -> None:
+    shown = shown_after(*processed("a", 2), *between, *subtracted("a", "b"))
+    assert shown.sample == sample, reason
+
+
+def test_next_sample_is_shown_after_a_subtraction_that_came_late() -> None:
+    start, *rest = processed("c", 1)
+    late = [*processed("b", 1), start, *subtracted("a", "b")]
+    assert shown_after(*processed("a", 2), *late).sample == "a"
+    assert shown_after(*processed("a", 2), *late, *rest).sample == "c"
 
 
 def test_mean_of_all_frames_is_their_union() -> None:

@@ -18,6 +18,7 @@ from bluesky import plan_stubs as bps
 from matplotlib.image import imread
 from pictures import is_drawn
 from small_beamline import run_documents, small_beamline, small_frames
+from small_monitors import METADATA, add_readings, own_streams
 
 from h5xs_bluesky.callbacks import LiveReduction
 from h5xs_bluesky.errors import ConfigurationError, ReductionError
@@ -430,3 +431,29 @@ def test_run_of_a_beamline_without_monitors_is_shown(tmp_path: Path) -> None:
     view.close()
     live.close()
     assert {path.stem for path in (tmp_path / "pictures").iterdir()} == set(windows)
+
+
+def test_monitors_that_run_on_their_own_are_shown_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, Any] = {}
+
+    def keep(axes: Any, frames: Any, **arrays: Any) -> None:
+        drawn.update(arrays)
+
+    monkeypatch.setattr("h5xs_bluesky.view.windows.plot_transmission", keep)
+    documents = run_documents(small_frames(2, mean=80.0), monitors={}, exposure_time=0.5)
+    times = np.arange(100.5, 104.0, 0.05)  # frames begin at 101 and 102 s
+    for stream, value in (("em1", 1000.0), ("em2", 800.0)):
+        values = np.full(times.size, value)
+        documents = add_readings(documents, f"{stream}_monitor", stream, times=times, values=values)
+    live = LiveReduction(
+        small_beamline(monitors=own_streams(), metadata=METADATA), tmp_path / "experiment"
+    )
+    view = LiveView(live, windows=["transmission"], folder=tmp_path / "pictures")
+    for name, doc in documents:
+        live(name, doc)
+    view.close()
+    live.close()
+    assert drawn["incident"] == pytest.approx([1000.0, 1000.0])
+    assert drawn["transmitted"] == pytest.approx([800.0, 800.0])

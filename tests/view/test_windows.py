@@ -62,3 +62,23 @@ def test_window_without_what_it_needs_tells_so(window: str, message: str) -> Non
     figure = Figure()
     WINDOWS[window].draw(figure, ShownRun(raw_uid="", sample="s", name="s"), None)
     assert [text.get_text() for text in figure.texts] == [message]
+
+
+def test_legend_of_the_curves_covers_none_of_them() -> None:
+    rows = [
+        FrameRow(frame=n, curve=np.ones((2, 5)), transmitted=np.nan, incident=np.nan)
+        for n in range(5)
+    ]
+    q = np.linspace(0.1, 1, 5)
+    figure = Figure(layout="constrained")
+    run = ShownRun(raw_uid="", sample="s", name="s", q=q, rows=rows, total=5)
+    run.latest.extend(rows)
+    WINDOWS["curves"].draw(figure, run, None)
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    legend = ax.get_legend()
+    assert legend is not None
+    box = legend.get_window_extent()
+    assert not box.overlaps(ax.bbox)
+    assert box.y0 >= 0, "all of it is in the figure"
+    assert not box.overlaps(ax.xaxis.label.get_window_extent())

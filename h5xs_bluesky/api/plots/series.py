@@ -85,7 +85,7 @@ def plot_latest(
     if subtracted is not None:
         _plot_band(ax, q, subtracted, colour=_BUFFER_FREE, label=subtracted_label)
     _fit(ax, q, [*frames.values(), *(each for each in (average,) if each is not None)], subtracted)
-    ax.legend(fontsize="small", loc="lower left", framealpha=0.9)
+    ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)
     plain_ticks(ax)
 
 
@@ -199,7 +199,8 @@ def plot_selection(ax: "Axes", selection: Selection) -> None:
     ax.set_xlim(-0.5, max(reasons.size - 0.5, 0.5))
     _whole_numbers(ax.xaxis)
     ax.set_xlabel(FRAME_LABEL)
-    ax.set_ylabel("p-value of agreement with the reference\n(10⁻⁸ or less at the bottom)")
+    below = "\n(10⁻⁸ or less at the bottom)" if lowest <= _LEAST_P else ""
+    ax.set_ylabel(f"p-value of agreement with the reference{below}")
     ax.grid(alpha=0.25, lw=0.5)
     ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=3)
 
