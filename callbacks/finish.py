@@ -96,7 +96,8 @@ def _finish_processed(
             measurement=writer.contents.start.get(schema.MEASUREMENT),
         )
         if found is None:
-            status.warn(f"its buffer {buffer!r} is not averaged yet: it is subtracted once it is")
+            late = f"its buffer {buffer!r} is not averaged yet: it is subtracted once it is"
+            status.warn(late, level=logging.INFO)
         else:
             sample = subtract_average(sample, found[1], name=found[0], beamline=beamline)
             write_processed(path, sample, provenance=provenance)

@@ -66,11 +66,11 @@ class RunStatus:
             level = logging.ERROR
         logger.log(level, "Run %s (%s): %s", self.uid[:8], self.sample, message)
 
-    def warn(self, message: str) -> None:
-        """Keep and log what the user should know, once."""
+    def warn(self, message: str, *, level: int = logging.WARNING) -> None:
+        """Keep and log what the user should know, once; what is no surprise at a lower level."""
         if message not in self.warnings:
             self.warnings.append(message)
-            logger.warning("Run %s (%s): %s", self.uid[:8], self.sample, message)
+            logger.log(level, "Run %s (%s): %s", self.uid[:8], self.sample, message)
 
     def to_mapping(self) -> dict[str, Any]:
         """Give the public counters as plain values."""

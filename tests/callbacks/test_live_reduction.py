@@ -108,10 +108,15 @@ def test_buffer_is_subtracted_when_it_was_measured_before(tmp_path: Path) -> Non
     assert subtracted[0] == pytest.approx(averaged[0][0] - averaged[1][0], nan_ok=True)
 
 
-def test_buffer_is_subtracted_when_it_is_measured_after(tmp_path: Path) -> None:
+def test_buffer_is_subtracted_when_it_is_measured_after(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     sample = small_frames(5, seed=2, mean=80.0)
     first = play(run_documents(sample, sample_name="protein", buffer="buffer"), tmp_path)
     assert "not averaged yet" in first["runs"][0]["warnings"][0]
+    told = [r.levelno for r in caplog.records if "not averaged yet" in r.getMessage()]
+    assert told == [logging.INFO], "that is the order of things"
     play(run_documents(small_frames(5, seed=1), sample_name="buffer"), tmp_path)
     with opened(tmp_path) as file:
         assert "subtracted" in file["protein/processed"]
