@@ -1,5 +1,6 @@
 """The subcommands of ``%h5xs``."""
 
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.h5exp import h5exp
 from h5xs_bluesky.api.h5xs import h5xs
 from h5xs_bluesky.api.info import describe
 from h5xs_bluesky.errors import H5xsError, ReductionError
 from h5xs_bluesky.magics.arguments import PLOTS
 from h5xs_bluesky.magics.reports import Calibrated, Measured, Status
-from h5xs_bluesky.magics.session import Session
+from h5xs_bluesky.magics.target import Target
+from h5xs_bluesky.reduction.guinier import Guinier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,47 +26,59 @@ if TYPE_CHECKING:
 _DPI = 150
 _ANY_ENERGY = (0.0, float("inf"))
 
+# A Guinier fit is told with σ(Rg)/Rg up to this, from q·Rg up to this, in this part of all q.
+_LARGEST_SIGMA, _LARGEST_START, _LOW_SHARE = 0.2, 1.0, 0.1
 
-def status(session: Session) -> Status:
+logger = logging.getLogger(__name__)
+
+
+def status(target: Target) -> Status:
     """Tell what runs, and how far it is."""
-    live = session.live()
-    path = session.experiment()
+    live = target.live()
+    path = target.experiment()
     counters = {} if live is None else live.status()
     going_on = [run for run in counters.get("runs", ()) if not run["finished"]]
     return Status(
         experiment=path,
         running=tuple(run["sample"] or "a sample" for run in going_on),
         counters=counters,
-        samples=tuple(session.open().samples) if path.exists() else (),
+        samples=tuple(target.open().samples) if path.exists() else (),
     )
 
 
-def last(session: Session, sample: str | None, *, guinier: bool = False) -> Measured:
+def last(target: Target, sample: str | None, *, guinier: bool = False) -> Measured:
     """Tell how a sample came out, by default the one measured last."""
-    dt = session.open()
-    return _measured(session, dt, session.newest(dt, sample), guinier=guinier)
+    dt = target.open()
+    return _measured(target, dt, target.newest(dt, sample), guinier=guinier)
 
 
-def plot(session: Session, sample: str | None, group: str | None, save: str | None) -> Any:
+def plot(target: Target, sample: str | None, group: str | None, save: str | None) -> Any:
     """Draw a sample in a new window, or into a file; gives the axes, or the file's path.
+
+    Where there are no windows, a warning tells how to see it.
 
     Raises
     ------
     ReductionError
         If it is not known how to draw that.
     """
-    dt = session.open()
+    dt = target.open()
     if group is None and sample in PLOTS and sample not in dt.samples:
         sample, group = None, sample
     group = group or "frames"
     if group not in PLOTS:
         raise ReductionError(f"expected one of {', '.join(PLOTS)}, found {group!r}")
-    name = session.newest(dt, sample)
+    name = target.newest(dt, sample)
     if save is None:
         from matplotlib import pyplot as plt
 
+        from h5xs_bluesky.view.window_screen import can_show_windows
+
         axes = _draw(dt, name, group, plt.figure(layout="constrained"))
-        plt.show(block=False)
+        if can_show_windows() or "inline" in plt.get_backend().lower():
+            plt.show(block=False)
+        else:
+            logger.warning("No display, no window: --save FILE writes a picture to look at")
         return axes
     from matplotlib.figure import Figure
 
@@ -74,18 +89,18 @@ def plot(session: Session, sample: str | None, group: str | None, save: str | No
     return path
 
 
-def reduce(session: Session, sample: str | None) -> Measured:
+def reduce(target: Target, sample: str | None) -> Measured:
     """Reduce a sample's frames again with the experiment's present configuration, and average."""
-    dt = session.open(read_only=False)
-    name = session.newest(dt, sample)
-    session.check_ended(dt, name)
+    dt = target.open(read_only=False)
+    name = target.newest(dt, sample)
+    target.check_ended(dt, name)
     dt.load_data(samples=name)
     dt.average_d1s(name)
-    return _measured(session, dt, name)
+    return _measured(target, dt, name)
 
 
 def calibrate(
-    session: Session,
+    target: Target,
     sample: str | None,
     *,
     calibrant: str,
@@ -94,9 +109,9 @@ def calibrate(
     dry_run: bool,
 ) -> Calibrated:
     """Calibrate the detectors from a sample of the experiment."""
-    dt = h5exp(session.measured(), read_only=dry_run, roots=session.roots())
+    dt = h5exp(target.measured(), read_only=dry_run, roots=target.roots())
     found = dt.recalibrate(
-        session.newest(dt, sample),
+        target.newest(dt, sample),
         energy,
         _ANY_ENERGY,
         calibrant=calibrant,
@@ -120,8 +135,8 @@ def _draw(dt: h5xs, name: str, group: str, figure: "Figure") -> Any:
     return draw[group]()
 
 
-def _measured(session: Session, dt: h5xs, name: str, *, guinier: bool = False) -> Measured:
-    (info,) = describe(dt.fn, name, roots=session.roots()).samples
+def _measured(target: Target, dt: h5xs, name: str, *, guinier: bool = False) -> Measured:
+    (info,) = describe(dt.fn, name, roots=target.roots()).samples
     selection = dt.get_selection(name)
     rejected: Counter[str] = Counter()
     kept = None
@@ -133,14 +148,37 @@ def _measured(session: Session, dt: h5xs, name: str, *, guinier: bool = False) -
     curve: Any = curves.get(schema.SUBTRACTED, curves.get(schema.AVERAGED))
     if guinier and curve is None:
         raise ReductionError(f"{name}: expected an average to fit, found none: %h5xs reduce {name}")
+    fit, problem = _guinier(curve) if guinier else (None, "")
     return Measured(
         info=info,
         rejected=rejected,
         transmission=transmission,
         transmission_sigma=sigma,
         curve=curve,
-        guinier=curve.guinier() if guinier else None,
+        guinier=fit,
+        guinier_problem=problem,
     )
+
+
+def _guinier(curve: Data1d) -> tuple[Guinier | None, str]:
+    """Fit a curve; gives None and the reason where no fit is worth telling."""
+    try:
+        fit = curve.guinier()
+    except ReductionError as error:
+        return None, str(error)
+    q = curve.qgrid[np.isfinite(curve.data)]
+    (low, _), lowest = fit.q_range, float(q[0])
+    if low * fit.rg > _LARGEST_START or low - lowest > _LOW_SHARE * (q[-1] - lowest):
+        return None, (
+            f"expected a range that begins at low q, found one from {low:.4g} Å⁻¹ with Rg = "
+            f"{fit.rg:.3g} Å"
+        )
+    if not fit.rg_sigma <= _LARGEST_SIGMA * fit.rg:
+        return None, (
+            f"expected σ(Rg) up to {_LARGEST_SIGMA:.0%}, found Rg = {fit.rg:.2g} ± "
+            f"{fit.rg_sigma:.2g} Å"
+        )
+    return fit, ""
 
 
 def _transmission(dt: h5xs, name: str, kept: Any) -> tuple[float, float]:

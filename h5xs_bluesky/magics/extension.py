@@ -9,7 +9,7 @@ from h5xs_bluesky.errors import H5xsError
 from h5xs_bluesky.magics import commands
 from h5xs_bluesky.magics.arguments import PLOTS, help_text, make_parser
 from h5xs_bluesky.magics.reports import Text
-from h5xs_bluesky.magics.session import Session
+from h5xs_bluesky.magics.target import Target
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -26,7 +26,7 @@ class H5xsMagics(Magics):
     def __init__(self, shell: "InteractiveShell") -> None:
         super().__init__(shell)
         self._parser = make_parser()
-        self.session = Session(shell.user_ns)
+        self.target = Target(shell.user_ns)
 
     @line_magic
     def h5xs(self, line: str) -> Any:
@@ -43,9 +43,9 @@ class H5xsMagics(Magics):
         if command == "help":
             return Text(help_text(self._parser))
         if command == "use":
-            path = self.session.use(given["file"])
+            path = self.target.use(given["file"])
             return Text("the live reduction again" if path is None else str(path))
-        return getattr(commands, command)(self.session, **given)
+        return getattr(commands, command)(self.target, **given)
 
     def complete(self, shell: "InteractiveShell", event: Any) -> list[str]:
         """Complete subcommands, samples, and what can be plotted."""
@@ -58,7 +58,7 @@ class H5xsMagics(Magics):
         if words[0] not in _WITH_SAMPLE:
             return []
         try:
-            samples = self.session.open().samples
+            samples = self.target.open().samples
         except (H5xsError, LookupError, OSError):
             samples = []
         return [*samples, *(PLOTS if words[0] == "plot" else ())]

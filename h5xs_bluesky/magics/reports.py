@@ -79,6 +79,8 @@ class Measured:
         The subtracted curve, else the average; None where there is neither.
     guinier
         Its Guinier fit, if asked for.
+    guinier_problem
+        Why there is none.
     """
 
     info: SampleInfo
@@ -87,6 +89,7 @@ class Measured:
     transmission_sigma: float = np.nan
     curve: Data1d | None = None
     guinier: "Guinier | None" = None
+    guinier_problem: str = ""
 
     @property
     def sample(self) -> str:
@@ -118,6 +121,8 @@ class Measured:
             lines.append(f"buffer: {info.buffer}, subtracted")
         if self.guinier is not None:
             lines.append(str(self.guinier))
+        if self.guinier_problem:
+            lines.append(f"no Guinier fit: {self.guinier_problem}")
         if info.problem:
             lines.append(f"problem: {info.problem}")
         return "\n".join(lines)
@@ -142,14 +147,23 @@ class Calibrated:
             row, column = one.result.beam_center_px
             sigma = max(one.result.beam_center_sigma_px)
             lines.append(
-                f"{extension}: {one.result.geometry.distance_m:.5f} ± "
-                f"{one.result.sigma['distance_m']:.5f} m, beam at row {row:.2f}, column "
+                f"{extension}: "
+                f"{_with_sigma(one.result.geometry.distance_m, one.result.sigma['distance_m'])} m, "
+                f"beam at row {row:.2f}, column "
                 f"{column:.2f} ± {sigma:.2f}, {len(one.result.rings)} rings within "
                 f"{one.result.rms_px:.2f} pixels"
             )
         pictures = [str(one.files.picture) for one in self.detectors.values() if one.files]
         end = "saved for the next run; look at " + ", ".join(pictures)
         return "\n".join([*lines, end if pictures else "nothing was changed: a dry run"])
+
+
+def _with_sigma(value: float, sigma: float) -> str:
+    """Give a value with its uncertainty, of which two digits count."""
+    if not (np.isfinite(sigma) and sigma > 0):
+        return f"{value:.5f} ± {sigma:g}"
+    decimals = max(0, 1 - int(np.floor(np.log10(sigma))))
+    return f"{value:.{decimals}f} ± {sigma:.{decimals}f}"
 
 
 class Text(str):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,9 @@ from traitlets.config import Config
 
 from h5xs_bluesky import h5xs
 from h5xs_bluesky.callbacks import LiveReduction
+from h5xs_bluesky.errors import ReductionError
+from h5xs_bluesky.magics.reports import Calibrated
+from h5xs_bluesky.reduction.guinier import Guinier
 
 Magic = Callable[[str], Any]
 
@@ -91,11 +95,93 @@ def test_result_can_be_assigned(shell: InteractiveShell, experiment: Path) -> No
     assert shell.user_ns["r"].kept == 4
 
 
-def test_guinier_fit_is_that_of_the_curve(magic: Magic, experiment: Path) -> None:
-    magic(f"use {experiment.parent}")
-    last = magic("last protein --guinier")
-    assert last.guinier == h5xs(experiment).get_d1("protein", "subtracted").guinier()
+def guinier_frames(count: int, *, rg: float) -> list[Any]:
+    """Frames of a particle of this radius of gyration, in Å."""
+    rng = np.random.default_rng(3)
+    means = {
+        detector.data_key: 1e4 * np.exp(-((detector.geometry.q_map() * rg) ** 2) / 3)
+        for detector in small_beamline().detectors
+    }
+    return [
+        {key: rng.poisson(mean).astype(np.int32) for key, mean in means.items()}
+        for _ in range(count)
+    ]
+
+
+def test_guinier_fit_is_that_of_the_curve(magic: Magic, tmp_path: Path) -> None:
+    path = write_experiment(tmp_path, run_documents(guinier_frames(4, rg=27.0)))
+    magic(f"use {path.parent}")
+    last = magic("last water --guinier")
+    assert last.guinier == h5xs(path).get_d1("water", "averaged").guinier()
+    assert last.guinier.rg == pytest.approx(27.0, rel=0.05)
     assert repr(last).splitlines()[-1].startswith("Rg = ")
+
+
+def fitted(**values: Any) -> Guinier:
+    usual: dict[str, Any] = {"rg": 20.0, "rg_sigma": 0.1, "i0": 1.0, "i0_sigma": 0.1}
+    return Guinier(
+        **{**usual, "first": 0, "last": 9, "q_range": (0.03, 0.06), "quality": 1.0, **values}
+    )
+
+
+POOR_FITS = [
+    (fitted(), "", "good"),
+    (fitted(rg_sigma=4.1), "σ(Rg) up to 20%", "more than a fifth"),
+    (fitted(rg_sigma=np.inf), "σ(Rg) up to 20%", "next to nothing is known"),
+    (fitted(rg=5.0, q_range=(0.1, 0.2)), "begins at low q", "in the middle of the curve"),
+    (fitted(rg=40.0, q_range=(0.03, 0.05)), "begins at low q", "q·Rg is 1.2 there"),
+    (ReductionError("no region\nat all"), "no region", "none was found"),
+]
+
+
+@pytest.mark.parametrize(("found", "said", "reason"), POOR_FITS)
+def test_poor_guinier_fit_is_a_line_of_the_report(
+    found: Any,
+    said: str,
+    reason: str,
+    magic: Magic,
+    experiment: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fit(*_: Any) -> Any:
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr("h5xs_bluesky.api.data1d.Data1d.guinier", fit)
+    magic(f"use {experiment}")
+    last = magic("last protein --guinier")
+    assert (last.guinier is None) == bool(said), reason
+    assert last.kept == 5, "the rest is told"
+    if said:
+        assert "no Guinier fit: " in repr(last)
+        assert said in repr(last)
+
+
+def test_newest_is_the_sample_and_not_its_buffers(magic: Magic, tmp_path: Path) -> None:
+    """As after `measure_with_buffer`, twice."""
+    runs = []
+    for number in range(2):
+        together = {"h5xs_measurement": f"m{number}"}
+        for name in ("p_before", "p", "p_after"):
+            own = {"buffer": ["p_before", "p_after"]} if name == "p" else {}
+            frames = small_frames(2 + number)
+            runs.append(run_documents(frames, sample_name=name, **own, **together))
+    magic(f"use {write_experiment(tmp_path, *runs)}")
+    last = magic("last")
+    assert (last.info.name, last.frames) == ("p", 3)
+    assert magic("last p").sample == last.sample != "p", "the newest of the name"
+    assert magic("last p_after").frames == 3
+    assert magic("plot subtracted").get_title() == last.sample
+
+
+def test_buffer_alone_is_the_newest(magic: Magic, tmp_path: Path) -> None:
+    runs = [
+        run_documents(small_frames(2), sample_name=name, buffer=buffer)
+        for name, buffer in (("a", "b"), ("b", "a"))
+    ]
+    magic(f"use {write_experiment(tmp_path, *runs)}")
+    assert magic("last").sample == "b"
 
 
 @pytest.mark.parametrize(
@@ -117,13 +203,14 @@ def test_plot_is_saved(
     assert is_drawn(imread(path)), reason
 
 
-def test_plot_gives_axes(magic: Magic, experiment: Path) -> None:
+def test_plot_gives_axes(magic: Magic, experiment: Path, caplog: pytest.LogCaptureFixture) -> None:
     import matplotlib.pyplot as plt
 
     magic(f"use {experiment}")
     axes = magic("plot protein")
     assert axes.get_title() == "protein"
     assert axes.figure.number in plt.get_fignums()
+    assert "--save FILE" in caplog.text, "Agg shows nothing"
     plt.close(axes.figure)
 
 
@@ -140,6 +227,23 @@ def test_calibration_without_rings_is_told_in_one_line(magic: Magic, experiment:
     with pytest.raises(UsageError, match="rings of AgBh, found 0") as told:
         magic("calibrate protein --dry-run")
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("sigma_m", "said"),
+    [(2.34e-6, "0.5000000 ± 0.0000023 m"), (0.012, "0.500 ± 0.012 m"), (0.0, "0.50000 ± 0 m")],
+)
+def test_uncertainty_of_a_calibration_has_two_digits(sigma_m: float, said: str) -> None:
+    result = SimpleNamespace(
+        geometry=SimpleNamespace(distance_m=0.5),
+        sigma={"distance_m": sigma_m},
+        beam_center_px=(1.0, 2.0),
+        beam_center_sigma_px=(0.1, 0.1),
+        rings=(1, 2),
+        rms_px=0.1,
+    )
+    found: Any = SimpleNamespace(result=result, files=None)
+    assert f"_SAXS: {said}, beam at row 1.00" in repr(Calibrated(detectors={"_SAXS": found}))
 
 
 def test_what_is_measured_is_not_reduced_meanwhile(live: LiveReduction, magic: Magic) -> None:

@@ -5,10 +5,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import h5py
+
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.h5xs import h5xs
 from h5xs_bluesky.api.source import experiment_file
 from h5xs_bluesky.errors import FileInUseError, SampleNotFoundError
+from h5xs_bluesky.io.attributes import text_attribute
+from h5xs_bluesky.io.experiment import (
+    find_sample,
+    measurement_of,
+    open_for_reading,
+    sample_names,
+    samples,
+)
+from h5xs_bluesky.io.names import split_names
 
 if TYPE_CHECKING:
     from h5xs_bluesky.callbacks.live_reduction import LiveReduction
@@ -16,7 +27,7 @@ if TYPE_CHECKING:
 LIVE_NAME = "live"
 
 
-class Session:
+class Target:
     """Finds the live reduction and its experiment.
 
     Parameters
@@ -120,18 +131,24 @@ class Session:
         return h5xs(self.measured(), read_only=read_only, roots=self.roots())
 
     def newest(self, dt: h5xs, sample: str | None) -> str:
-        """Give the name of a sample, by default the one measured last.
+        """Give the newest sample of a name, by default the one measured last that is no buffer.
+
+        A buffer is what another sample names as its own; where there is nothing else, the last one
+        is meant.
 
         Raises
         ------
         SampleNotFoundError
             If there is none.
         """
-        if sample is None:
-            if not dt.samples:
-                raise SampleNotFoundError(f"{dt.fn}: nothing was measured yet")
-            return dt.samples[-1]
-        return sample
+        with open_for_reading(Path(dt.fn)) as file:
+            if sample is not None:
+                return find_sample(file, sample) or sample
+            known = sample_names(file)
+            buffers = _buffers(file)
+        if not known:
+            raise SampleNotFoundError(f"{dt.fn}: nothing was measured yet")
+        return next((name for name in reversed(known) if name not in buffers), known[-1])
 
     def check_ended(self, dt: h5xs, sample: str) -> None:
         """Refuse to replace what a run is still writing.
@@ -147,6 +164,22 @@ class Session:
         for run in live.status()["runs"]:
             if not run["finished"] and run["sample"] == sample and run["folder"]:
                 raise FileInUseError(f"{sample} is being measured: wait until its run has ended")
+
+
+def _buffers(file: h5py.File) -> set[str]:
+    """Give the samples that others name as their buffers, in the same measurement if it has any."""
+    found = set()
+    for name, sample in samples(file):
+        measurement = measurement_of(sample)
+        for buffer in split_names(text_attribute(sample.attrs, schema.BUFFER, "")):
+            found |= {
+                other
+                for other, group in samples(file)
+                if other != name
+                and buffer in (other, text_attribute(group.attrs, schema.SAMPLE_NAME))
+                and measurement in (None, measurement_of(group))
+            }
+    return found
 
 
 def _folder_of(live: "LiveReduction") -> Path:
