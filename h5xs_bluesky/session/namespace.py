@@ -8,11 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from h5xs_bluesky.errors import FileInUseError
+from h5xs_bluesky.io.replace import FileLock
+
 logger = logging.getLogger(__name__)
 
 FOLDER_VARIABLE = "H5XS_FOLDER"
 WITHOUT_VARIABLE = "H5XS_WITHOUT"
 DEFAULT_FOLDER = "h5xs-data"
+LOCK_FILE = "session.lock"
 
 _MAKERS = {
     "RE": "10-engine.py",
@@ -66,6 +70,8 @@ class Session:
     view: Any = None
     notes: list[str] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
+    _lock: FileLock | None = field(default=None, init=False)
+    _asked: set[str] = field(default_factory=set, init=False)  # optional parts
 
     def __getattr__(self, name: str) -> Any:
         if name not in _MAKERS:
@@ -74,6 +80,27 @@ class Session:
             f"expected {name!r} in the session, found none: {_MAKERS[name]} makes it, and did not "
             "run to its end; its message stands above"
         )
+
+    def claim(self) -> None:
+        """Take the folder for this process alone, as long as it lives.
+
+        Raises
+        ------
+        FileInUseError
+            If another session has it.
+        """
+        if self._lock is not None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / LOCK_FILE)
+        try:
+            lock.acquire()
+        except FileInUseError:
+            raise FileInUseError(
+                f"{self.folder}: expected a folder without a session, found that another one is at "
+                f"work there: leave that, or set {FOLDER_VARIABLE} to another folder"
+            ) from None
+        self._lock = lock
 
     @contextmanager
     def optional(self, part: str) -> Iterator[None]:
@@ -109,8 +136,8 @@ class Session:
         bool
             False stands in `missing`, too.
         """
-        unwanted = os.environ.get(WITHOUT_VARIABLE, "").split(",")
-        if part in (name.strip() for name in unwanted):
+        self._asked.add(part)
+        if part in _unwanted():
             self.missing[part] = f"{WITHOUT_VARIABLE} names it"
             return False
         return True
@@ -124,7 +151,18 @@ class Session:
             A few lines.
         """
         lines = [*self.notes, *(f"without {part}: {why}" for part, why in self.missing.items())]
+        unknown = [name for name in _unwanted() if name not in self._asked]
+        if unknown:
+            lines.append(
+                f"{WITHOUT_VARIABLE}: expected some of {', '.join(sorted(self._asked))}, found "
+                f"{', '.join(unknown)}"
+            )
         return "\n".join(lines)
+
+
+def _unwanted() -> list[str]:
+    names = os.environ.get(WITHOUT_VARIABLE, "").split(",")
+    return [name.strip() for name in names if name.strip()]
 
 
 session = Session()

@@ -152,10 +152,12 @@ class ServerProcess:
         ServerError
             If the server has ended, or does not answer in time, or has no such node by then.
         """
+        end = time.monotonic() + timeout_s
+        address = self.address(timeout_s=timeout_s)  # its message tells what to install
+
         from tiled.client import from_uri
 
-        end = time.monotonic() + timeout_s
-        node = from_uri(self.address(timeout_s=timeout_s), api_key=self.api_key)
+        node = from_uri(address, api_key=self.api_key)
         for name in filter(None, path.split("/")):
             while (found := node.get(name)) is None:
                 if time.monotonic() > end:

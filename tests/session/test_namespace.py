@@ -1,7 +1,10 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from h5xs_bluesky.errors import FileInUseError
 from h5xs_bluesky.session import Session
 
 
@@ -34,3 +37,47 @@ def test_the_folder_is_the_environments_or_below_the_present_one(
     assert Session().folder == tmp_path / "h5xs-data"
     monkeypatch.setenv("H5XS_FOLDER", "elsewhere")
     assert Session().folder == tmp_path / "elsewhere"
+
+
+_CLAIMS = """
+import sys
+from h5xs_bluesky.session import session
+session.claim()
+print("claimed", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_second_session_in_a_folder_is_refused_until_the_first_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "data"
+    monkeypatch.setenv("H5XS_FOLDER", str(folder))
+    first = subprocess.Popen(
+        [sys.executable, "-c", _CLAIMS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "claimed\n"
+        session = Session()
+        with pytest.raises(FileInUseError, match="H5XS_FOLDER") as told:
+            session.claim()
+        assert str(folder) in str(told.value)
+        first.kill()
+    session.claim()
+    session.claim()
+    with pytest.raises(FileInUseError):
+        Session().claim()
+
+
+def test_unwanted_part_that_does_not_exist_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("H5XS_WITHOUT", "sever, view")
+    session = Session(folder=tmp_path)
+    assert session.wants("server")
+    assert not session.wants("view")
+    assert session.describe().splitlines() == [
+        "without view: H5XS_WITHOUT names it",
+        "H5XS_WITHOUT: expected some of server, view, found sever",
+    ]

@@ -65,3 +65,13 @@ def test_why_a_server_ended_is_told(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match=r"that it ended.*expected an API key.*server\.log"):
         server.address()
     server.stop()
+
+
+def test_why_a_server_ended_is_told_where_tiled_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tiled.client", None)
+    server = ServerProcess(tmp_path, log=tmp_path / "server.log", api_key="not a key!")
+    with pytest.raises(ServerError, match="expected an API key"):
+        server.client()
+    server.stop()
