@@ -5,13 +5,13 @@ import os
 import re
 import shutil
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import h5py
 import httpx
 import numpy as np
 import pexpect
@@ -23,6 +23,7 @@ from h5xs_bluesky import h5xs
 _PROFILE = Path(__file__).parents[1] / "profile"
 _START_S = 90  # on a machine that has other things to do
 _STEP_S = 90
+_MOST_CPU_S = 10
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Terminal:
     process: Any
     folder: Path
     told: str
-    started_s: float
+    cpu_s: float  # until the first prompt, without the server's
 
     def type(self, line: str) -> str:
         """Type a line; gives what is shown until the next prompt."""
@@ -56,13 +57,18 @@ def _plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "")
 
 
+def _cpu_s(pid: int) -> float:
+    """Give the time that a process has computed, which other processes do not change."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextmanager
 def session(folder: Path, **environment: str) -> Iterator[Terminal]:
     """Start IPython with a copy of the profile, which it writes its history into."""
     profile = folder / "profile"
     shutil.copytree(_PROFILE, profile, ignore=shutil.ignore_patterns("*.sqlite*", "db", "pid"))
     own = {"H5XS_FOLDER": str(folder / "data"), "MPLBACKEND": "Agg", "TERM": "dumb"}
-    began = time.monotonic()
     process = pexpect.spawn(
         sys.executable,
         ["-m", "IPython", f"--profile-dir={profile}"],
@@ -74,7 +80,7 @@ def session(folder: Path, **environment: str) -> Iterator[Terminal]:
     process.delayafterterminate = 5  # s, for a machine that is busy
     try:
         told = _until_prompt(process, _START_S)
-        yield Terminal(process, folder, told, time.monotonic() - began)
+        yield Terminal(process, folder, told, _cpu_s(process.pid))
     finally:
         process.close(force=True)
 
@@ -84,6 +90,8 @@ def test_a_scan_is_measured_reduced_shown_and_served(tmp_path: Path) -> None:
         assert "without" not in terminal.told, terminal.told
         assert "reduces every run into" in terminal.told
         assert terminal.told.count("\n") < 20
+        assert terminal.cpu_s < _MOST_CPU_S
+        assert re.search(r"view +no display for windows: pictures in", terminal.told)
         address = re.search(r"http://127\.0\.0\.1:\d+", terminal.told)
         assert address is not None
 
@@ -91,6 +99,8 @@ def test_a_scan_is_measured_reduced_shown_and_served(tmp_path: Path) -> None:
             'RE(measure_with_buffer("protein", "buffer", frames=4)); live.wait(60)'
         )
         assert "Traceback" not in scan, scan
+        assert "not averaged yet" not in scan, scan
+        assert terminal.type("%h5xs last").count("protein: 4 frames") == 1
         status = terminal.type("%h5xs status")
         assert "24 received, 24 acknowledged, 24 reduced" in status, status
         plotted = terminal.type("%h5xs plot protein --save protein.png")
@@ -121,3 +131,25 @@ def test_a_server_that_does_not_start_is_told_with_its_reason(tmp_path: Path) ->
     with session(tmp_path) as terminal:
         assert re.search(r"without server: .*server\.log", terminal.told), terminal.told
         assert "True" in terminal.type("db is None")
+
+
+def test_second_session_in_the_folder_stops_and_tells_what_to_do(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    shared = {"H5XS_FOLDER": str(tmp_path / "data"), "H5XS_WITHOUT": "server,view"}
+    with session(tmp_path / "one", **shared), session(tmp_path / "two", **shared) as second:
+        assert "set H5XS_FOLDER to another folder" in " ".join(second.told.split()), second.told
+        assert "False" in second.type("'RE' in globals()")
+
+
+def test_plan_that_is_paused_is_aborted_when_the_session_is_left(tmp_path: Path) -> None:
+    with session(tmp_path, H5XS_WITHOUT="server,view") as terminal:
+        terminal.process.sendline('RE(count_sample("protein", frames=500))')
+        wait_until(lambda: list((tmp_path / "data/experiment").glob("protein/*.h5")))
+        terminal.process.sendintr()
+        paused = _until_prompt(terminal.process, _STEP_S)
+        assert "'paused'" in terminal.type("RE.state"), paused
+        terminal.leave()
+    with h5py.File(tmp_path / "data/experiment/experiment.h5") as file:
+        stop = json.loads(file["protein"].attrs["stop"])
+    assert stop["exit_status"] == "abort", "the plan came to its end, which closes the shutter"

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -101,6 +102,15 @@ class Session:
                 f"work there: leave that, or set {FOLDER_VARIABLE} to another folder"
             ) from None
         self._lock = lock
+
+    def abort_when_left(self) -> None:
+        """Let the end of the process abort a plan that is paused: its shutter may be open."""
+        # What atexit calls comes too late: threads, which devices may need, cannot be had then.
+        threading._register_atexit(self._abort_what_is_paused)  # type: ignore[attr-defined] # noqa: SLF001
+
+    def _abort_what_is_paused(self) -> None:
+        if self.RE.state == "paused":
+            self.RE.abort("the session was left")
 
     @contextmanager
     def optional(self, part: str) -> Iterator[None]:

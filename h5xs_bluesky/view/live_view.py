@@ -96,6 +96,11 @@ class LiveView:
             for name in self._screens[0].drawings
         }
 
+    @property
+    def has_windows(self) -> bool:
+        """Whether there are windows, and not pictures alone."""
+        return any(isinstance(screen, WindowScreen) for screen in self._screens)
+
     def close(self) -> None:
         """Follow the live reduction no more; pictures are finished, windows stay as they are."""
         if self._token is None:

@@ -1,7 +1,8 @@
-"""Start the Tiled server first: it gets ready, in a process of its own, while the rest loads."""
+"""Take the folder, and start the Tiled server: it gets ready in a process of its own meanwhile."""
 
 from h5xs_bluesky.session import ServerProcess, session
 
+session.claim()
 if session.wants("server"):
     with session.optional("server"):
         session.server = ServerProcess(

@@ -1,4 +1,4 @@
-"""What is told of: warnings of this package; of the libraries below it errors only."""
+"""Less noise: silx.opencl warns where there is no OpenCL, which is not used; all else is told."""
 
 import logging
 

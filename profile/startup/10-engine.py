@@ -9,6 +9,7 @@ from h5xs_bluesky.view import WhileScanning
 RE = session.RE = RunEngine(
     MetadataFile(session.folder / "metadata.json"), during_task=WhileScanning()
 )
+session.abort_when_left()
 RE.md["beamline_id"] = "simulated"
 bec = BestEffortCallback()
 bec.disable_plots()  # 60-view.py draws curves

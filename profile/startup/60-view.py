@@ -8,4 +8,5 @@ if session.wants("view"):
 
         pictures = session.folder / "pictures"
         view = session.view = LiveView(session.live, folder=pictures)
-        session.notes.append(f"view     windows where there is a display, and {pictures}")
+        told = "windows, and at a run's end" if view.has_windows else "no display for windows:"
+        session.notes.append(f"view     {told} pictures in {pictures}")
