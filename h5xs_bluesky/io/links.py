@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from h5xs_bluesky.errors import RefusedError
 from h5xs_bluesky.io.opening import open_frames
 
 _MOST_IN_A_ROW = 16
+_MOST_KNOWN = 10_000
+
+# Sources of virtual datasets (file, dataset, how it is opened, state) that lead into no other file.
+_plain: set[tuple[Path, str, int, tuple[int, ...]]] = set()
 
 
 def follow(
@@ -69,7 +74,9 @@ class _Guard:
 
     def __init__(self, roots: Sequence[Path]) -> None:
         self._roots = roots
+        self._resolved = [root.resolve() for root in roots]
         self._seen: set[tuple[str, str]] = set()  # sources, file and dataset, that are inside
+        self._branches = 0  # links, views and raw files on the way that lead into other files
 
     def follow(
         self, group: h5py.Group, path: str, depth: int = 0
@@ -90,6 +97,7 @@ class _Guard:
                 found = self.follow(base, link.path.strip("/"), depth + 1)
             else:
                 if isinstance(link, h5py.ExternalLink):
+                    self._branches += 1
                     self._check(member.file, link.filename)
                 found = member.get(name)
                 if found is not None and isinstance(link, h5py.ExternalLink):
@@ -104,10 +112,12 @@ class _Guard:
 
     def _check_storage(self, dataset: h5py.Dataset, depth: int) -> None:
         for filename, _, _ in dataset.external or ():
+            self._branches += 1
             if not Path(filename).is_absolute():  # HDF5 begins in the working directory
                 raise self._refusal(dataset.file, filename)
             self._check(dataset.file, filename)
         if dataset.is_virtual:
+            self._branches += 1
             sources = {(each.file_name, each.dset_name) for each in dataset.virtual_sources()}
             for filename, name in sorted(sources):
                 if filename == ".":
@@ -130,11 +140,15 @@ class _Guard:
 
     def _check_file(self, file: h5py.File, filename: str, name: str, depth: int) -> None:
         """Check a source in another file, which HDF5 takes from the first place that it can."""
-        for place in _places(file, filename):
-            if not place.exists():
-                continue
+        there = [place for place in _places(file, filename) if place.exists()]
+        for place in there:
             self._check(file, str(place))
             if (str(place), name) in self._seen:
+                return
+            # While there is one place only, what was found in it holds until the file changes.
+            state = (place, name, file.id.get_intent(), _state(place))
+            alone = all(each == place or each.samefile(place) for each in there)
+            if alone and state in _plain:
                 return
             try:
                 opened = h5py.h5f.open(
@@ -144,8 +158,13 @@ class _Guard:
                 with open_frames(place) as source:
                     self._check_source(source, name, depth)
                 continue
+            branches = self._branches
             with h5py.File(opened) as source:
                 self._check_source(source, name, depth)
+            if branches == self._branches and "%" not in name and _is_old(place):
+                if len(_plain) >= _MOST_KNOWN:
+                    _plain.clear()
+                _plain.add(state)
             self._seen.add((str(place), name))
             return
 
@@ -166,7 +185,7 @@ class _Guard:
     def _check(self, file: h5py.File, target: str | bytes) -> None:
         name = target.decode(errors="replace") if isinstance(target, bytes) else target
         resolved = (Path(file.filename).resolve().parent / name).resolve()
-        if not any(resolved.is_relative_to(root.resolve()) for root in self._roots):
+        if not any(resolved.is_relative_to(root) for root in self._resolved):
             raise self._refusal(file, name)
 
     def _refusal(self, file: h5py.File, name: str) -> RefusedError:
@@ -175,6 +194,17 @@ class _Guard:
             f"{file.filename}: expected data inside {folders}, found a link to {name!r}: "
             "it was not followed; move the data into the folder, or add theirs to the roots"
         )
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Give what is another after every change: the time of the last cannot be set."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns
+
+
+def _is_old(path: Path) -> bool:
+    """Tell whether the next change will be seen, which is so beyond the resolution of its time."""
+    return time.time() - path.stat().st_ctime > 1
 
 
 def _places(file: h5py.File, name: str) -> list[Path]:

@@ -1,5 +1,6 @@
 """Links in files from anywhere lead into the allowed folders, or are refused."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -179,3 +180,21 @@ def test_circle_of_views_is_refused(inside: Path) -> None:
         show(file, "d", "a.h5")
     with h5py.File(inside / "a.h5", "r") as file, pytest.raises(RefusedError, match="circle"):
         follow(file, "d", roots=[inside])
+
+
+def test_source_that_changes_after_it_was_checked_is_checked_again(
+    inside: Path, outside: Path
+) -> None:
+    with h5py.File(inside / "b.bin", "w") as file:
+        file["d"] = np.ones((1, 3, 4))
+    with h5py.File(inside / "a.h5", "w") as file:
+        show(file, "x", "b.bin")
+    time.sleep(1.1)
+    with h5py.File(inside / "a.h5", "r") as file:
+        for _ in range(2):
+            assert follow(file, "x", roots=[inside]) is not None
+    with h5py.File(inside / "b.bin", "r+") as file:
+        del file["d"]
+        file["d"] = h5py.ExternalLink(str(outside / "other.h5"), "/data")
+    with h5py.File(inside / "a.h5", "r") as file, pytest.raises(RefusedError, match="not followed"):
+        follow(file, "x", roots=[inside])
