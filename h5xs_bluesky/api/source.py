@@ -30,13 +30,13 @@ class ExperimentSource:
     storage
         The file, or where else it is; links are followed inside its folder.
     roots
-        Further folders that links may lead into.
+        Further folders that links may lead into; those of a server's data lead nowhere.
     """
 
     def __init__(self, storage: Path | Storage, *, roots: Sequence[Path] = ()) -> None:
         self.storage = FileStorage(storage) if isinstance(storage, Path) else storage
         self.path = self.storage.path
-        self.roots = [self.path.parent, *roots]
+        self.roots = [] if self.storage.elsewhere else [self.path.parent, *roots]
         self.file: h5py.File | None = None
 
     def open(self) -> None:

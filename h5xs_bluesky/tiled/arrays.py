@@ -4,6 +4,7 @@ The structure is that of the moment when the node was made, which is at each req
 that grows meanwhile is read up to there.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ from h5xs_bluesky.errors import FrameAbsentError
 from h5xs_bluesky.io.frames import read_frame, refresh
 from h5xs_bluesky.io.presence import refuse_absent
 from h5xs_bluesky.tiled.files import ServedFile, not_ready
+
+logger = logging.getLogger(__name__)
 
 FRAMES_SPEC = Spec("H5XSFrames", "1")
 CURVES_SPEC = Spec("H5XSCurves", "1")
@@ -88,7 +91,9 @@ class ServedArray(ArrayAdapter):  # type: ignore[misc]
             try:
                 return self._read(dataset, index)
             except FrameAbsentError as error:
-                raise HTTPException(_GONE, detail=str(error)) from error
+                logger.info("Gone: %s", error)  # with paths that concern no client
+                detail = f"{self.dataset}: what is asked for is not on disk"
+                raise HTTPException(_GONE, detail=detail) from error
 
     def read_block(
         self,

@@ -66,7 +66,8 @@ class ServedFile:
             logger.warning("Refused: %s", error)
             raise HTTPException(403, detail="A link leads out of the served folders") from error
         except (OSError, RuntimeError) as error:  # h5py gives either
-            raise not_ready(f"{self.path.name} cannot be read at the moment: {error}") from error
+            logger.info("Not ready: %s: %s", self.path, error)  # with paths that concern no client
+            raise not_ready(f"{self.path.name} cannot be read at the moment") from error
 
     def member(self, group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset | None:
         """Give a member of an open group; None where it is not there, or may not be seen."""

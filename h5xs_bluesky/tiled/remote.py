@@ -19,6 +19,7 @@ from tiled.client.utils import handle_error, retry_context
 from h5xs_bluesky.api.h5xs import h5xs
 from h5xs_bluesky.api.raw import FrameSource
 from h5xs_bluesky.errors import FrameAbsentError, ReductionError
+from h5xs_bluesky.io.links import refuse_outside
 
 _FORMAT = "h5xs"
 _numbers = itertools.count()
@@ -83,6 +84,8 @@ class ServerStorage:
         ------
         httpx.HTTPError
             If the server cannot be reached, or refuses.
+        RefusedError
+            If what it gives leads to files on this machine.
         """
         parts = [_file_of(self._body(node), self.path) for node in self._nodes]
         for part, node in zip(parts, self._nodes, strict=True):
@@ -130,6 +133,7 @@ class ServerStorage:
                 )
                 if response.status_code != httpx.codes.NOT_MODIFIED:
                     body = handle_error(response).read()
+                    _refuse_links(body, self.path)
                     self._bodies[node.uri] = (response.headers["ETag"], body)
         return body
 
@@ -145,3 +149,10 @@ def _file_of(body: bytes, path: Path) -> h5py.File:
     access.set_fapl_core(backing_store=False)
     access.set_file_image(body)
     return h5py.File(h5py.h5f.open(_own_name(path).encode(), h5py.h5f.ACC_RDONLY, fapl=access))
+
+
+def _refuse_links(body: bytes, path: Path) -> None:
+    """Check that nothing leads out: HDF5 would look for it in our working directory."""
+    with _file_of(body, path) as file:
+        for name in file:
+            refuse_outside(file, name, roots=[])

@@ -121,11 +121,18 @@ def _selection(
 ) -> tuple[list[bool | None], list[str], NDArray[np.float64]]:
     """Give for each frame whether it is averaged (None: nothing was selected), why not, and p."""
     group = None if reduction is None else served.member(reduction, schema.SELECTION)
-    if not isinstance(group, h5py.Group) or len(group[schema.KEPT]) != rows:
-        return [None] * rows, [""] * rows, np.full(rows, np.nan)
-    kept, reasons = group[schema.KEPT][()], group[schema.REASON].asstr()[()]
-    p_value: NDArray[np.float64] = group[schema.P_VALUE][()]
-    return [bool(value) for value in kept], [str(reason) for reason in reasons], p_value
+    unknown: tuple[list[bool | None], list[str], NDArray[np.float64]]
+    unknown = [None] * rows, [""] * rows, np.full(rows, np.nan)
+    if not isinstance(group, h5py.Group):
+        return unknown
+    names = (schema.KEPT, schema.REASON, schema.P_VALUE)
+    columns = [served.member(group, name) for name in names]
+    datasets = [each for each in columns if isinstance(each, h5py.Dataset)]
+    if len(datasets) < len(names) or any(each.shape != (rows,) for each in datasets):
+        return unknown
+    kept, reason, p_value = datasets
+    reasons = [str(each) for each in reason.asstr()[()]]
+    return [bool(value) for value in kept[()]], reasons, p_value[()]
 
 
 def _times(served: ServedFile, sample: h5py.Group, rows: int) -> NDArray[np.float64]:

@@ -1,11 +1,13 @@
 """Links in files from anywhere lead into the allowed folders, or are refused."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from foreign_links import KINDS, link_out, show, show_numbered
 
 from h5xs_bluesky.errors import RefusedError
 from h5xs_bluesky.io.links import follow
@@ -115,3 +117,84 @@ def test_circle_of_soft_links_is_refused(inside: Path) -> None:
         file["y"] = h5py.SoftLink("/x")
         with pytest.raises(RefusedError, match="circle"):
             follow(file, "x", roots=[inside])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_way_out_of_any_kind_is_refused(
+    inside: Path, outside: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(outside)
+    secret = outside / "secret.h5"
+    with h5py.File(secret, "w") as file:
+        file["d"] = np.ones((1, 3, 4))
+    with h5py.File(inside / "a.h5", "w") as file:
+        link_out(kind, file, secret, "x")
+    with h5py.File(inside / "a.h5", "r") as file:
+        assert np.shape(file["x"][()]) == (1, 3, 4)
+        with pytest.raises(RefusedError, match="not followed"):
+            follow(file, "x", roots=[inside])
+
+
+def test_numbered_member_that_leads_out_is_refused(inside: Path, outside: Path) -> None:
+    with h5py.File(inside / "a.h5", "w") as file:
+        file["sources/d0"] = np.ones((1, 3, 4))
+        show_numbered(file, "x", "a.h5", "sources/d%b")
+        assert follow(file, "x", roots=[inside]) is not None
+        file["sources/d1"] = h5py.ExternalLink(str(outside / "other.h5"), "/data")
+        with pytest.raises(RefusedError, match="not followed"):
+            follow(file, "x", roots=[inside])
+
+
+def test_view_through_a_path_that_only_hdf5_understands_is_refused(
+    inside: Path, outside: Path
+) -> None:
+    with h5py.File(inside / "a.h5", "w") as file:
+        file["hidden"] = h5py.ExternalLink(str(outside / "other.h5"), "/data")
+        file["root"] = h5py.SoftLink("/")
+        for number, path in enumerate(("root/hidden", ".//hidden", "./root/./hidden")):
+            layout = h5py.VirtualLayout((3,), "i8")
+            layout[:] = h5py.VirtualSource(".", path, (3,))
+            file.create_virtual_dataset(f"x{number}", layout)
+            with pytest.raises(RefusedError, match="not followed"):
+                follow(file, f"x{number}", roots=[inside])
+
+
+def test_views_inside_are_followed(inside: Path) -> None:
+    for number in range(2):
+        with h5py.File(inside / f"{number}.bin", "w") as file:
+            file["d"] = np.full((1, 3, 4), number)
+    with h5py.File(inside / "b.bin", "w") as file:
+        show_numbered(file, "d", "%b.bin")
+    with h5py.File(inside / "a.h5", "w") as file:
+        show(file, "x", "b.bin")
+    with h5py.File(inside / "a.h5", "r") as file:
+        found = follow(file, "x", roots=[inside])
+        assert isinstance(found, h5py.Dataset)
+        assert found.shape == (1, 3, 4)
+
+
+def test_circle_of_views_is_refused(inside: Path) -> None:
+    with h5py.File(inside / "a.h5", "w") as file:
+        show(file, "d", "b.h5")
+    with h5py.File(inside / "b.h5", "w") as file:
+        show(file, "d", "a.h5")
+    with h5py.File(inside / "a.h5", "r") as file, pytest.raises(RefusedError, match="circle"):
+        follow(file, "d", roots=[inside])
+
+
+def test_source_that_changes_after_it_was_checked_is_checked_again(
+    inside: Path, outside: Path
+) -> None:
+    with h5py.File(inside / "b.bin", "w") as file:
+        file["d"] = np.ones((1, 3, 4))
+    with h5py.File(inside / "a.h5", "w") as file:
+        show(file, "x", "b.bin")
+    time.sleep(1.1)
+    with h5py.File(inside / "a.h5", "r") as file:
+        for _ in range(2):
+            assert follow(file, "x", roots=[inside]) is not None
+    with h5py.File(inside / "b.bin", "r+") as file:
+        del file["d"]
+        file["d"] = h5py.ExternalLink(str(outside / "other.h5"), "/data")
+    with h5py.File(inside / "a.h5", "r") as file, pytest.raises(RefusedError, match="not followed"):
+        follow(file, "x", roots=[inside])

@@ -143,6 +143,7 @@ def facility(
         process = subprocess.Popen(
             [*tiled, "serve", "config", str(folder / "config.yml"), f"--port={port}"],
             env=environment,
+            cwd=outside.parent,
             stdout=log,
             stderr=log,
         )

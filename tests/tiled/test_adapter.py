@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from fastapi import HTTPException
-from foreign_links import KINDS, link_out
+from foreign_links import KINDS, link_out, show
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import basic_indices
@@ -336,8 +336,13 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_links_out_of_the_folder_are_not_followed(
-    packed: Path, secret: Path, kind: str, caplog: pytest.LogCaptureFixture
+    packed: Path,
+    secret: Path,
+    kind: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(secret.parent)
     with h5py.File(packed, "r+") as file:
         link_out(kind, file["lysozyme/primary/data"], secret)
     with caplog.at_level(logging.WARNING):
@@ -348,8 +353,9 @@ def test_links_out_of_the_folder_are_not_followed(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_link_that_came_after_the_node_is_refused_at_reading(
-    packed: Path, secret: Path, kind: str
+    packed: Path, secret: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(secret.parent)
     with h5py.File(packed, "r+") as file:
         file["lysozyme/primary/data/leak"] = np.zeros((1, 3, 4))
     node = serve(packed, "lysozyme")["primary"]["data"]["leak"]
@@ -358,6 +364,30 @@ def test_link_that_came_after_the_node_is_refused_at_reading(
         link_out(kind, file["lysozyme/primary/data"], secret)
     with pytest.raises(HTTPException):
         node.read()
+
+
+@pytest.mark.parametrize("name", ["kept", "reason", "p_value"])
+def test_link_out_of_the_selection_is_not_followed(packed: Path, secret: Path, name: str) -> None:
+    with h5py.File(packed, "r+") as file:
+        selection = file["lysozyme/reduction/selection"]
+        with h5py.File(secret, "r+") as other:
+            selection.copy(name, other, "stolen")
+        del selection[name]
+        selection[name] = h5py.ExternalLink(str(secret), "/stolen")
+    monitors = serve(packed, "lysozyme")["monitors"].read()
+    assert monitors["kept"].isna().all()
+    assert monitors["p_value"].isna().all()
+    assert set(monitors["reason"]) == {""}
+
+
+def test_what_is_not_on_disk_is_answered_without_paths(packed: Path) -> None:
+    with h5py.File(packed, "r+") as file:
+        show(file["lysozyme/primary/data"], "leak", "nowhere.bin")
+    node = serve(packed, "lysozyme")["primary"]["data"]["leak"]
+    with pytest.raises(HTTPException) as answer:
+        node.read()
+    assert answer.value.status_code == 410
+    assert str(packed.parent) not in answer.value.detail
 
 
 def test_link_into_a_root_that_the_server_names_is_followed(

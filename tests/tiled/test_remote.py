@@ -9,16 +9,18 @@ import h5py
 import httpx
 import numpy as np
 import pytest
+from foreign_links import KINDS, link_out
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from small_server import Server
 
 from h5xs_bluesky import h5xs
+from h5xs_bluesky.api.source import ExperimentSource
 from h5xs_bluesky.errors import FrameAbsentError, RefusedError, SampleNotFoundError
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.orientation import SampleOrientation
 from h5xs_bluesky.tiled.client import SampleClient
-from h5xs_bluesky.tiled.remote import remote_h5xs
+from h5xs_bluesky.tiled.remote import ServerStorage, remote_h5xs
 
 SAMPLES = ("buffer", "lysozyme", "nothing")
 Call = Callable[[h5xs, Path], Any]
@@ -312,3 +314,25 @@ def test_downloaded_sample_opens_without_frames(
         assert_equal(downloaded.get_d1(None, group), local.get_d1("lysozyme", group))
     with pytest.raises(FrameAbsentError, match="expected row 0"):
         downloaded.get_d2()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_server_sends_does_not_lead_to_files_here(
+    nodes: list[Any], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with h5py.File("secret.h5", "w") as file:
+        file["d"] = np.ones((1, 3, 4))
+    with h5py.File("sent.h5", "w") as file:
+        link_out(kind, file.create_group("lysozyme"), tmp_path / "secret.h5")
+    sent = httpx.Response(
+        200,
+        content=Path("sent.h5").read_bytes(),
+        headers={"ETag": "x"},
+        request=httpx.Request("GET", "http://a/b"),
+    )
+    monkeypatch.setattr(nodes[1].context.http_client, "get", lambda *_, **__: sent)
+    with pytest.raises(RefusedError, match="was not followed"):
+        ServerStorage([nodes[1]]).open()
+    source = ExperimentSource(ServerStorage([nodes[1]]))
+    assert source.roots == []
