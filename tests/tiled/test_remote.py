@@ -312,3 +312,13 @@ def test_downloaded_sample_opens_without_frames(
         assert_equal(downloaded.get_d1(None, group), local.get_d1("lysozyme", group))
     with pytest.raises(FrameAbsentError, match="expected row 0"):
         downloaded.get_d2()
+
+
+def test_address_is_told_as_it_is(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    node = server.client()["served/lysozyme"]
+    dt = remote_h5xs(node, server.client()["served/buffer"])
+    dt.subtract_buffer("lysozyme", buffer_list={"lysozyme": "buffer"})
+    assert f"{node.uri} was opened read-only: nothing is saved" in caplog.messages
+    with pytest.raises(SampleNotFoundError) as error:
+        dt.get_d1("water")
+    assert str(error.value).startswith(f"{node.uri}: expected one of")
