@@ -36,6 +36,7 @@ class ExperimentSource:
     def __init__(self, storage: Path | Storage, *, roots: Sequence[Path] = ()) -> None:
         self.storage = FileStorage(storage) if isinstance(storage, Path) else storage
         self.path = self.storage.path
+        self.name = self.storage.name
         self.roots = [] if self.storage.elsewhere else [self.path.parent, *roots]
         self.file: h5py.File | None = None
 
@@ -118,7 +119,7 @@ class ExperimentSource:
             found = known[0] if known and name is None else find_sample(file, name or "")
         if found is None:
             raise SampleNotFoundError(
-                f"{self.path}: expected one of the samples {known}, found {name!r}"
+                f"{self.name}: expected one of the samples {known}, found {name!r}"
             )
         return found
 
@@ -136,7 +137,7 @@ class ExperimentSource:
         """
         if self.storage.elsewhere:
             raise RefusedError(
-                f"{self.path}: expected a file for {purpose}, found a server, from which one only "
+                f"{self.name}: expected a file for {purpose}, found a server, from which one only "
                 "reads: do it where the files are"
             )
 
@@ -161,6 +162,6 @@ class ExperimentSource:
             return dict(json.loads(text))
         except (TypeError, ValueError) as error:
             raise FileFormatError(
-                f"{self.path}: {name}: expected a start document as JSON in the attribute "
+                f"{self.name}: {name}: expected a start document as JSON in the attribute "
                 f"{schema.START!r}, found {text:.60}"
             ) from error

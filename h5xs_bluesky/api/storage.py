@@ -17,13 +17,15 @@ class Storage(Protocol):
     Attributes
     ----------
     path
-        The file. One that is elsewhere has a name that messages show, and its folder does not
-        exist.
+        The file. One that is elsewhere has a path of which nothing exists.
+    name
+        What messages show: the path, or the address.
     elsewhere
         It is no file on this machine: nothing can be written, and no path in it can be opened.
     """
 
     path: Path
+    name: str
     elsewhere: bool
 
     def open(self) -> h5py.File:
@@ -54,6 +56,7 @@ class FileStorage:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.name = str(path)
 
     def open(self) -> h5py.File:
         """Open the file so that those it links may still be growing."""

@@ -253,7 +253,7 @@ class Workspace:
 
     def warn_read_only(self) -> None:
         """Log that nothing is saved."""
-        logger.warning("%s was opened read-only: nothing is saved", self.source.path)
+        logger.warning("%s was opened read-only: nothing is saved", self.source.name)
 
     def _stored(self, name: str, reduced: ReducedSample) -> StoredSample:
         return from_reduced(

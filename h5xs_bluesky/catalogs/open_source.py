@@ -10,6 +10,7 @@ from h5xs_bluesky.config import Roots
 from h5xs_bluesky.errors import CatalogError
 from h5xs_bluesky.io.external import AllowedFolders
 
+_PUBLISHED = ("runs", "raw")  # where `h5xs serve` and `h5xs publish` put raw runs
 _PROFILE, _DATABROKER = "profile:", "databroker:"
 
 
@@ -19,9 +20,10 @@ def open_source(source: Any, *, roots: Roots) -> RunSource:
     Parameters
     ----------
     source
-        The address of a Tiled server; ``profile:NAME``, a profile of Tiled; ``databroker:NAME``;
-        a folder with our journals; or a client of Tiled, a `Broker` of databroker (of either
-        interface), or a `RunSource`.
+        The address of a Tiled server, or of a node in it; where the server is one of `h5xs serve`
+        or `h5xs publish`, its runs are found below ``runs/raw``. Or ``profile:NAME``, a profile of
+        Tiled; ``databroker:NAME``; a folder with our journals; or a client of Tiled, a `Broker` of
+        databroker (of either interface), or a `RunSource`.
     roots
         Which folders files may be read from that documents name.
 
@@ -54,11 +56,11 @@ def _named(text: str) -> Any:
         if text.startswith(("http://", "https://")):
             from tiled.client import from_uri
 
-            return from_uri(text)
+            return _raw_runs(from_uri(text))
         if text.startswith(_PROFILE):
             from tiled.client import from_profile
 
-            return from_profile(text.removeprefix(_PROFILE))
+            return _raw_runs(from_profile(text.removeprefix(_PROFILE)))
         if text.startswith(_DATABROKER):
             from databroker import Broker
 
@@ -73,3 +75,15 @@ def _named(text: str) -> Any:
             f"{text.split('?')[0]}: it cannot be opened: {type(error).__name__}: {error}"
         ) from error
     return Path(text)
+
+
+def _raw_runs(client: Any) -> Any:
+    """Give the raw runs of a server's root that we publish to, or else what was named."""
+    if any(client.path_parts):
+        return client
+    node = client
+    for name in _PUBLISHED:
+        if name not in node:
+            return client
+        node = node[name]
+    return node

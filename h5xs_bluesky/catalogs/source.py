@@ -107,7 +107,14 @@ def oldest_first(starts: Iterable[Mapping[str, Any]]) -> list[Document]:
 def not_found(
     source: str, uid: str, starts: Sequence[Mapping[str, Any]], *, sample_key: str = "sample_name"
 ) -> RunNotFoundError:
-    """Make the error that tells which runs there are instead."""
+    """Make the error that tells which runs fit, where several do, or which there are instead."""
+    fit = [f"{s['uid']} ({s.get(sample_key, '?')})" for s in starts if _begins(s, uid)]
+    if len(fit) > 1:
+        more = f" and {len(fit) - _SHOWN} others" if len(fit) > _SHOWN else ""
+        return RunNotFoundError(
+            f"{source}: expected one run whose uid begins with {uid!r}, found {len(fit)}: "
+            f"{', '.join(fit[:_SHOWN])}{more}: give more of the uid"
+        )
     newest = sorted(starts, key=lambda start: -float(start.get("time", 0.0)))
     shown = [f"{str(s['uid'])[:8]} ({s.get(sample_key, '?')})" for s in newest[:_SHOWN]]
     more = f" and {len(starts) - _SHOWN} older ones" if len(starts) > _SHOWN else ""
@@ -133,6 +140,10 @@ def external_fields(descriptor: Mapping[str, Any]) -> dict[str, str]:
         for name, key in descriptor["data_keys"].items()
         if key.get("external") is not None
     }
+
+
+def _begins(start: Mapping[str, Any], uid: str) -> bool:
+    return str(start["uid"]).startswith(uid)
 
 
 def _look_up(document: Mapping[str, Any], key: str) -> Any:

@@ -20,8 +20,8 @@ from h5xs_bluesky.catalogs.open_source import open_source
 from h5xs_bluesky.catalogs.source import Filters, RunSource, StoredRun, oldest_first
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import ConfigurationError, FramesNotSavedError, H5xsError
-from h5xs_bluesky.io.experiment import ExperimentSettings, open_for_reading
-from h5xs_bluesky.io.names import fill_template
+from h5xs_bluesky.io.experiment import ExperimentSettings, find_sample, open_for_reading
+from h5xs_bluesky.io.names import fill_template, split_names
 
 logger = logging.getLogger(__name__)
 
@@ -238,7 +238,7 @@ class _Transfer:
         finally:
             if live is not None:
                 live.close()  # runs without an end are finished by it
-        return [_with_status(each, live) for each in done]
+        return [_with_advice(_with_status(each, live)) for each in done]
 
     def _left_alone(self, uid: str, experiment: Path) -> StoredOutcome | None:
         """Tell of a run that the experiment has already."""
@@ -330,3 +330,20 @@ def _with_status(outcome: StoredOutcome, live: LiveReduction | None) -> StoredOu
     whole = not (status["errors"] or any(status[key] for key in ("failed", "lost", "missing")))
     reason = "; ".join((*status["errors"], *status["warnings"]))
     return replace(found, outcome="reduced" if whole else "incomplete", reason=reason)
+
+
+def _with_advice(outcome: StoredOutcome) -> StoredOutcome:
+    """Tell which buffers of a reduced run are not in its experiment."""
+    if outcome.outcome not in ("reduced", "incomplete") or outcome.folder is None:
+        return outcome
+    folder = outcome.folder
+    try:
+        with open_for_reading(folder.parent / schema.EXPERIMENT_FILE) as file:
+            names = split_names(str(file[folder.name].attrs.get(schema.BUFFER, "")))
+            absent = [name for name in names if find_sample(file, name, but=folder.name) is None]
+    except (OSError, KeyError):
+        return outcome
+    if not absent:
+        return outcome
+    advice = f"the experiment has no {', '.join(absent)}: to subtract it, add its uid"
+    return replace(outcome, reason="; ".join(filter(None, (outcome.reason, advice))))

@@ -34,13 +34,14 @@ class Following:
     sample
         What is followed.
     callback
-        Called with each curve, in the order of the frames.
+        Called with each curve, in the order of the frames. What it raises is logged.
     """
 
     def __init__(self, sample: "SampleClient", callback: Callable[[Data1d], Any]) -> None:
         self._sample = sample
         self._callback = callback
         self._sent = 0
+        self._unreduced = -1  # curves that an ended run was told to have, of fewer than its frames
         self._moved = False  # a message has come since the experiment told of the sample
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -94,11 +95,17 @@ class Following:
                 self._moved = False
         except Exception:  # its subscription would end without a word
             logger.exception("A curve of %s did not reach its callback", self._sample.uri)
-        frames = metadata.get("frames") if metadata.get("kept") is None else reduced
-        if ended and frames == self._sent:
+        if ended and self._sent >= reduced and self._is_whole(metadata, reduced):
             self._ended.set()
             # Its own thread cannot wait for itself.
             threading.Thread(target=self._disconnect, daemon=True).start()
+
+    def _is_whole(self, metadata: Any, reduced: int) -> bool:
+        """Whether no more curves of an ended run will come; without an average, if told twice."""
+        if metadata.get("kept") is not None or metadata.get("frames") == reduced:
+            return True
+        before, self._unreduced = self._unreduced, reduced
+        return before == reduced
 
     def _join_array(self, uid: str) -> None:
         """Subscribe to the array of the run's curves, if there is one."""
@@ -144,7 +151,10 @@ class Following:
             if self._ended.is_set():
                 return
             self._sent += 1
-            self._callback(curve)
+            try:
+                self._callback(curve)
+            except Exception:  # the next ones are none the worse
+                logger.exception("%s: the callback failed", curve.label)
 
     def _disconnect(self) -> None:
         for subscription in (self._messages, self._subscription):

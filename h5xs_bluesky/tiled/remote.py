@@ -71,6 +71,7 @@ class ServerStorage:
         uris = [str(node.uri) for node in nodes]
         if len({uri.rpartition("/")[0] for uri in uris}) != 1:
             raise ReductionError(f"expected samples of one experiment, found {uris or 'none'}")
+        self.name = uris[0]
         self.path = Path(uris[0])
         self._nodes = list(nodes)
         self._bodies: dict[str, tuple[str, bytes]] = {}  # by URI
@@ -117,7 +118,7 @@ class ServerStorage:
             frame: NDArray[Any] = array[index]
         except KeyError as error:  # which Tiled's client makes of "gone"
             raise FrameAbsentError(
-                f"{self.path}: {source.dataset}: expected row {row}, found that it is gone: {error}"
+                f"{self.name}: {source.dataset}: expected row {row}, found that it is gone: {error}"
             ) from error
         return frame
 

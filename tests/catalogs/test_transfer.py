@@ -9,6 +9,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from small_beamline import run_documents, small_beamline, small_frames, write_experiment
 from stored_runs import Recording, station_beamline
 
 from h5xs_bluesky import h5xs
@@ -270,3 +271,31 @@ def test_what_is_no_store_is_told(tmp_path: Path) -> None:
         from_catalog("profile:nowhere", None, tmp_path, station_beamline())
     with pytest.raises(ConfigurationError, match="name a TOML file"):
         from_catalog(tmp_path, None, tmp_path)
+
+
+def test_several_runs_whose_uids_begin_alike_are_told(tmp_path: Path) -> None:
+    runs = [run_documents(small_frames(1), sample_name=name) for name in ("one", "two", "three")]
+    for documents, uid in zip(runs, ("abc-1", "abc-2", "b"), strict=True):
+        documents[0][1]["uid"] = uid
+        for _, doc in documents[1:]:
+            if "run_start" in doc:
+                doc["run_start"] = uid
+    live = write_experiment(tmp_path / "live", *runs).parent
+    with pytest.raises(RunNotFoundError, match=r"'abc', found 2: .* give more of the uid") as found:
+        from_catalog(live, ["abc"], tmp_path / "new", small_beamline())
+    assert "abc-1 (one)" in str(found.value)
+    assert "abc-2 (two)" in str(found.value)
+    assert "three" not in str(found.value)
+
+
+def test_buffer_that_was_not_taken_is_told(tmp_path: Path) -> None:
+    buffer = run_documents(small_frames(3), sample_name="water", scan_id=1)
+    sample = run_documents(small_frames(3, seed=1), sample_name="protein", buffer="water")
+    live = write_experiment(tmp_path / "live", buffer, sample).parent
+    uids = [run[0][1]["uid"] for run in (sample, buffer)]
+    (alone,) = from_catalog(live, uids[:1], tmp_path / "new", small_beamline())
+    assert "the experiment has no water: to subtract it, add its uid" in alone.reason
+    added = from_catalog(live, uids, tmp_path / "new")
+    assert sorted(each.outcome for each in added) == ["reduced", "there"]
+    assert not any("add its uid" in each.reason for each in added)
+    assert h5xs(tmp_path / "new" / "experiment.h5").get_d1("protein", "subtracted") is not None

@@ -1,5 +1,6 @@
 """What Tiled's client makes of our nodes; that they give the local values: test_remote.py."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,3 +89,32 @@ def test_curves_follow_a_running_scan_to_everybody_who_asks(
             assert [curve.label for curve in curves] == [curve.label for curve in local]
             for one, other in zip(curves, local, strict=True):
                 np.testing.assert_array_equal(one.data, other.data)
+
+
+def test_callback_that_fails_gets_the_next_curves_and_the_end(
+    sample: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    labels: list[str] = []
+
+    def fail(curve: Data1d) -> None:
+        labels.append(curve.label)
+        raise ValueError("not this one")
+
+    assert sample.follow(fail).wait(15)
+    assert labels == [f"lysozyme merged, frame {number}" for number in range(8)]
+    assert caplog.messages.count("lysozyme merged, frame 7: the callback failed") == 1
+
+
+def test_ended_run_with_frames_that_were_never_reduced_ends(
+    experiment: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(experiment.parent, tmp_path / "lost")
+    (folder / "lysozyme" / "processed.h5").unlink()
+    with serving(folder, "--no-runs") as server:
+        client = server.client()
+        wait_until(lambda: "lost" in client and "lysozyme" in client["lost"])
+        found = client["lost"]["lysozyme"]
+        assert (found.metadata["frames"], found.metadata["reduced"]) == (8, 0)
+        curves: list[Data1d] = []
+        assert found.follow(curves.append).wait(30)
+        assert curves == []

@@ -27,6 +27,7 @@ from typer.testing import CliRunner
 
 from h5xs_bluesky import h5xs
 from h5xs_bluesky.callbacks import LiveReduction
+from h5xs_bluesky.catalogs import from_catalog
 from h5xs_bluesky.cli import app
 from h5xs_bluesky.config import Roots
 from h5xs_bluesky.io.journal import JournalWriter
@@ -185,6 +186,21 @@ def test_start_document_gives_no_orders_to_the_catalogue(tmp_path: Path) -> None
     assert contents.start["tiled_specs"] == ["Other"]
     for make in (raw_documents, processed_documents):
         assert not orders.keys() & make(place, contents)[0][1].keys()
+
+
+def test_runs_are_reduced_again_from_the_address_of_the_server(
+    server: Server, experiment: Path, runs: Any, tmp_path: Path
+) -> None:
+    address = f"{server.address}/?api_key={server.key}"
+    done = from_catalog(address, None, tmp_path, small_beamline())
+    assert [(each.sample, each.outcome) for each in done][:2] == [
+        ("buffer", "reduced"),
+        ("lysozyme", "reduced"),
+    ]
+    one, other = h5xs(tmp_path / "experiment.h5"), h5xs(experiment)
+    for name in ("averaged", "subtracted"):
+        curves = [dt.get_d1("lysozyme", name).data for dt in (one, other)]
+        np.testing.assert_array_equal(*curves)
 
 
 def arguments(address: str, folder: Path, *options: str) -> list[str]:

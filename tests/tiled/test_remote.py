@@ -336,3 +336,13 @@ def test_what_a_server_sends_does_not_lead_to_files_here(
         ServerStorage([nodes[1]]).open()
     source = ExperimentSource(ServerStorage([nodes[1]]))
     assert source.roots == []
+
+
+def test_address_is_told_as_it_is(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    node = server.client()["served/lysozyme"]
+    dt = remote_h5xs(node, server.client()["served/buffer"])
+    dt.subtract_buffer("lysozyme", buffer_list={"lysozyme": "buffer"})
+    assert f"{node.uri} was opened read-only: nothing is saved" in caplog.messages
+    with pytest.raises(SampleNotFoundError) as error:
+        dt.get_d1("water")
+    assert str(error.value).startswith(f"{node.uri}: expected one of")

@@ -1,8 +1,6 @@
 """What one downloads with `curl` holds the numbers of the file, and says whose they are."""
 
 import io
-import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -206,39 +204,3 @@ def test_documented_configuration_offers_the_same_downloads() -> None:
     documented = yaml.safe_load((HOW_TO / "tiled-production.yml").read_text())
     assert documented["media_types"] == MEDIA_TYPES
     assert documented["file_extensions"] == FILE_EXTENSIONS
-
-
-def test_curl_examples_of_the_documentation_run(
-    server: Server, experiment: Path, tmp_path: Path
-) -> None:
-    page = (HOW_TO / "serve-with-tiled.md").read_text(encoding="utf-8")
-    (script,) = (block for block in page.split("```") if "curl" in block and "get()" in block)
-    places = {
-        "SERVER": f"{server.address}/api/v1",
-        "KEY": server.key,
-        "SAMPLE": "served/lysozyme",
-        "DETECTOR": "saxs_image",
-    }
-    done = subprocess.run(
-        ["bash", "-euc", script.removeprefix("sh\n")],
-        cwd=tmp_path,
-        env={**os.environ, **places},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    metadata = json.loads((tmp_path / "header.json").read_text())["data"]["attributes"]["metadata"]
-    assert metadata["start"] == h5xs(experiment).header("lysozyme")
-    assert np.loadtxt(tmp_path / "averaged.dat").shape[1] == 3
-    assert np.loadtxt(tmp_path / "frame3.dat").shape[1] == 3
-    with h5py.File(tmp_path / "lysozyme.h5") as file:
-        assert file["entry/definition"][()] == b"NXcanSAS"
-    local, downloaded = h5xs(experiment), h5xs(tmp_path / "sample.h5")
-    np.testing.assert_array_equal(
-        downloaded.get_d1(frn=3).data, local.get_d1("lysozyme", frn=3).data
-    )
-    for name in ("averaged.png", "frame3.png"):
-        assert Image.open(tmp_path / name).format == "PNG"
-    assert len((tmp_path / "monitors.csv").read_text().splitlines()) == 9

@@ -57,7 +57,9 @@ class ReductionMethods(Experiment):
         """
         self._source.need_files("load_data()")
         if not self.have_raw_data:
-            raise RefusedError(f"{self.fn}: opened with have_raw_data=False: nothing to reduce")
+            raise RefusedError(
+                f"{self._source.name}: opened with have_raw_data=False: nothing to reduce"
+            )
         memory = self._memory
         with self._source.reading() as file, executor_or_threads(executor) as pool:
             memory.beamline = self._read_beamline(file)
