@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from fastapi import HTTPException
 from sqlalchemy.exc import SQLAlchemyError
 from tiled.client.utils import ClientError
 from tiled.structures.core import Spec
@@ -17,7 +16,7 @@ from tiled.structures.data_source import Asset, DataSource, Management
 
 from h5xs_bluesky.errors import RefusedError
 from h5xs_bluesky.tiled.adapter import EXPERIMENT_SPEC, MIMETYPE, SAMPLE_SPEC
-from h5xs_bluesky.tiled.files import ServedFile, file_uri
+from h5xs_bluesky.tiled.files import EXPECTED, ServedFile, file_uri, reason_of
 from h5xs_bluesky.tiled.folders import (
     Key,
     ServedFolder,
@@ -39,12 +38,12 @@ _AT_ONCE = 50
 
 @dataclass(kw_only=True, slots=True)
 class Changes:
-    """What one look at a folder changed in the catalogue."""
+    """What one look at a folder changed in the catalogue, and why some of it could not be done."""
 
     added: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.added or self.updated or self.removed or self.failed)
@@ -97,6 +96,7 @@ class FolderRegistration:
         self._samples: dict[Key, dict[str, _Registered]] = {}
         self._listed: dict[Key, tuple[Signature, list[str]]] = {}
         self._look_for_strangers = alone
+        self._told: dict[str, str] = {}
         self._stale = False
 
     def forget(self) -> None:
@@ -128,7 +128,7 @@ class FolderRegistration:
             self._remove_strangers(files, changes)
             self._look_for_strangers = False
         for key, path in files.items():
-            names = self._names(key, path)
+            names = self._names(key, path, changes)
             self._add_many(key, path, names, changes, stop)
             for sample in names:
                 if stop is not None and stop.is_set():
@@ -137,17 +137,18 @@ class FolderRegistration:
         self._remove(files, changes)
         return changes
 
-    def _names(self, key: Key, path: Path) -> list[str]:
+    def _names(self, key: Key, path: Path, changes: Changes) -> list[str]:
         """List a file's samples; anew when it has changed."""
         now = file_signature(path)
         before, names = self._listed.get(key, ((), []))
         if now != before:
             try:
                 names = linked_samples(path)
-            except OSError as error:
-                logger.warning("%s cannot be read at the moment: %s", path, error)
+            except Exception as error:  # noqa: BLE001 - it is logged
+                self._fail("/".join(key), error, changes)
             else:
                 self._listed[key] = (now, names)
+                self._told.pop("/".join(key), None)
         return names
 
     def _add_many(
@@ -167,7 +168,7 @@ class FolderRegistration:
             for sample in some:
                 if stop is not None and stop.is_set():
                     return
-                with suppress(HTTPException):  # it is told of when it is tried alone
+                with suppress(Exception):  # it is told of when it is tried alone
                     found[sample] = _read_sample(path, sample)
             try:
                 self._catalog.add(key, path, {name: each.metadata for name, each in found.items()})
@@ -185,6 +186,10 @@ class FolderRegistration:
         label = "/".join((*key, sample))
         try:
             metadata = _read_summary(path, sample)
+        except Exception as error:  # noqa: BLE001 - it is logged
+            self._fail(label, error, changes)
+            return
+        try:
             if known is None:
                 self._add(key, path, sample, metadata)
                 changes.added.append(label)
@@ -192,14 +197,26 @@ class FolderRegistration:
                 node = self._container(key)[sample]
                 node.replace_metadata(metadata, drop_revision=True)
                 changes.updated.append(label)
-        except (HTTPException, ClientError, RefusedError) as error:
-            logger.warning("%s is not up to date in the catalogue: %s", label, error)
-            changes.failed.append(label)
+        except (httpx.TransportError, KeyError):  # of the server, and not of this sample
+            raise
+        except Exception as error:  # noqa: BLE001 - it is logged
+            self._fail(label, error, changes)
             return
+        self._told.pop(label, None)
         ended = bool(metadata["stop"])
         if ended != (known is not None and known.ended):
             signature = sample_signature(path, sample, ended=ended)
         self._known(key)[sample] = _Registered(metadata=metadata, signature=signature)
+
+    def _fail(self, label: str, error: Exception, changes: Changes) -> None:
+        """Note why something is not in the catalogue; it is logged when the reason is a new one."""
+        reason = reason_of(error)
+        changes.failed[label] = reason
+        if self._told.get(label) == reason:
+            return
+        self._told[label] = reason
+        unexpected = None if isinstance(error, EXPECTED) else error
+        logger.warning("%s is not up to date: %s", label, reason, exc_info=unexpected)
 
     def _known(self, key: Key) -> dict[str, _Registered]:
         """Give what the catalogue has of a file; asked once."""
@@ -296,6 +313,9 @@ def watch_folder(
             changes = registration.update(stop)
         except (httpx.HTTPError, OSError, ClientError, KeyError) as error:
             logger.warning("The catalogue is behind its folder: %s", error)
+            registration.forget()
+        except Exception:
+            logger.exception("The catalogue is behind its folder")
             registration.forget()
         else:
             if changes:
