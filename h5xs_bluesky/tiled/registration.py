@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tiled.client.utils import ClientError
 from tiled.structures.core import Spec
 from tiled.structures.data_source import Asset, DataSource, Management
+from tiled.utils import path_from_uri
 
 from h5xs_bluesky.errors import RefusedError
 from h5xs_bluesky.tiled.adapter import EXPERIMENT_SPEC, MIMETYPE, SAMPLE_SPEC
@@ -51,9 +52,10 @@ class Changes:
 
 @dataclass(kw_only=True, slots=True)
 class _Registered:
-    """A sample in the catalogue: its metadata there, and the files when they were last read."""
+    """A sample in the catalogue: its metadata and file there, and the files when last read."""
 
     metadata: dict[str, Any]
+    uri: str
     signature: Signature | None = None
 
     @property
@@ -95,7 +97,8 @@ class FolderRegistration:
         self._containers: dict[Key, Any] = {}
         self._samples: dict[Key, dict[str, _Registered]] = {}
         self._listed: dict[Key, tuple[Signature, list[str]]] = {}
-        self._look_for_strangers = alone
+        self._uris: dict[Key, str] = {}
+        self._alone = self._look_for_strangers = alone
         self._told: dict[str, str] = {}
         self._stale = False
 
@@ -129,6 +132,8 @@ class FolderRegistration:
             self._look_for_strangers = False
         for key, path in files.items():
             names = self._names(key, path, changes)
+            with suppress(RefusedError):  # none of its samples can be registered
+                self._uris[key] = file_uri(path)
             self._add_many(key, path, names, changes, stop)
             for sample in names:
                 if stop is not None and stop.is_set():
@@ -190,7 +195,13 @@ class FolderRegistration:
             self._fail(label, error, changes)
             return
         try:
-            if known is None:
+            if known is not None and known.uri != file_uri(path):
+                self._refuse_another(known.uri)
+                self._container(key).delete_contents(sample)
+                del self._known(key)[sample]  # also where the next line fails
+                self._add(key, path, sample, metadata)
+                changes.updated.append(label)
+            elif known is None:
                 self._add(key, path, sample, metadata)
                 changes.added.append(label)
             elif known.metadata != metadata:
@@ -206,7 +217,16 @@ class FolderRegistration:
         ended = bool(metadata["stop"])
         if ended != (known is not None and known.ended):
             signature = sample_signature(path, sample, ended=ended)
-        self._known(key)[sample] = _Registered(metadata=metadata, signature=signature)
+        self._known(key)[sample] = _Registered(
+            metadata=metadata, uri=file_uri(path), signature=signature
+        )
+
+    def _refuse_another(self, uri: str) -> None:
+        """Refuse to take the place of a sample of another folder; that of a lost file is free."""
+        if not self._alone and _is_there(path_from_uri(uri)):
+            raise RefusedError(
+                f"another folder has this name: use --under (it is registered from {uri})"
+            )
 
     def _fail(self, label: str, error: Exception, changes: Changes) -> None:
         """Note why something is not in the catalogue; it is logged when the reason is a new one."""
@@ -222,9 +242,11 @@ class FolderRegistration:
         """Give what the catalogue has of a file; asked once."""
         if key not in self._samples:
             container = self._container(key)
+            nodes = container.new_variation(include_data_sources=True).items()
             self._samples[key] = {
-                name: _Registered(metadata=from_client(node.metadata))
-                for name, node in container.items()
+                name: _Registered(metadata=from_client(node.metadata), uri=_uri_of(node))
+                for name, node in nodes
+                if SAMPLE_SPEC.name in {spec.name for spec in node.specs}
             }
         return self._samples[key]
 
@@ -273,15 +295,30 @@ class FolderRegistration:
         """Take what the folder does not hold any more out of the catalogue."""
         for key in list(self._samples):
             if key not in files:
-                self._container(key).delete(recursive=True)
-                changes.removed.append("/".join(key))
-                for known in (self._samples, self._containers, self._listed):
+                self._remove_file(key, changes)
+                for known in (self._samples, self._containers, self._listed, self._uris):
                     known.pop(key, None)
             elif key in self._listed:
                 for sample in self._samples[key].keys() - set(self._listed[key][1]):
-                    self._container(key).delete_contents(sample)
+                    if self._is_ours(key, sample):
+                        self._container(key).delete_contents(sample)
+                        changes.removed.append("/".join((*key, sample)))
                     del self._samples[key][sample]
-                    changes.removed.append("/".join((*key, sample)))
+
+    def _remove_file(self, key: Key, changes: Changes) -> None:
+        """Take a file's samples out of the catalogue, and their container if it is then empty."""
+        container, samples = self._container(key), self._samples[key]
+        ours = [sample for sample in samples if self._is_ours(key, sample)]
+        if self._alone or set(container) <= set(ours):
+            container.delete(recursive=True)
+            changes.removed.append("/".join(key))
+            return
+        container.delete_contents(ours)
+        changes.removed += ["/".join((*key, sample)) for sample in ours]
+
+    def _is_ours(self, key: Key, sample: str) -> bool:
+        """Tell whether a sample was registered from this folder."""
+        return self._alone or self._samples[key][sample].uri == self._uris.get(key)
 
 
 def _batched(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
@@ -295,7 +332,20 @@ def _read_sample(path: Path, sample: str) -> _Registered:
     metadata = _read_summary(path, sample)
     if metadata["stop"]:
         before = sample_signature(path, sample, ended=True)
-    return _Registered(metadata=metadata, signature=before)
+    return _Registered(metadata=metadata, uri=file_uri(path), signature=before)
+
+
+def _uri_of(node: Any) -> str:
+    """Give the file that a node was registered from; "" where it is not one."""
+    assets = [asset for source in node.data_sources() or () for asset in source.assets]
+    return str(assets[0].data_uri) if len(assets) == 1 else ""
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # it may not be looked at
+        return True
 
 
 def _read_summary(path: Path, sample: str) -> dict[str, Any]:

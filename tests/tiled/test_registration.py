@@ -158,3 +158,55 @@ def test_trouble_with_a_run_is_told_and_the_next_is_tried(
     expected = dict.fromkeys((f"served/{name}" for name in ALL), reason)
     assert PublishedRuns(None, experiment.parent).update().failed == expected
     assert CurveStream(None, experiment.parent).update() == expected
+
+
+@pytest.mark.parametrize("shared", ["lysozyme", ""], ids=["a name twice", "no name twice"])
+def test_second_folder_of_a_name_leaves_the_first_alone(
+    target: tuple[Server, Path], experiment: Path, shared: str
+) -> None:
+    server, place = target
+    folder = place / f"twice{shared}"
+    left_out = ["nothing"] if shared else ["nothing", "lysozyme"]
+    shutil.copytree(
+        experiment.parent, folder / "one" / "first", ignore=shutil.ignore_patterns(*left_out)
+    )
+    shutil.copytree(
+        experiment.parent, folder / "two" / "first", ignore=shutil.ignore_patterns("buffer")
+    )
+    client = server.client().create_container(folder.name)
+    FolderRegistration(client, folder / "one").update()
+    before = {name: uris(node) for name, node in client["first"].items()}
+
+    second = FolderRegistration(client, folder / "two")
+    changes = second.update()
+    assert changes.removed == changes.updated == []
+    assert list(changes.failed) == (["first/lysozyme"] if shared else [])
+    assert all("another folder has this name: use --under" in r for r in changes.failed.values())
+    found = {name: uris(node) for name, node in client["first"].items()}
+    assert before.items() <= found.items()
+    assert sorted(found) == ALL
+
+    shutil.rmtree(folder / "two" / "first")
+    assert sorted(second.update().removed) == [f"first/{n}" for n in ALL if n not in before]
+    assert {name: uris(node) for name, node in client["first"].items()} == before
+
+
+def test_folder_that_was_moved_is_read_where_it_is(
+    target: tuple[Server, Path], experiment: Path
+) -> None:
+    server, folder = target
+    shutil.copytree(experiment.parent, folder / "before" / "first")
+    client = server.client().create_container("moved")
+    FolderRegistration(client, folder / "before").update()
+    (folder / "before").rename(folder / "after")
+    changes = FolderRegistration(client, folder / "after").update()
+    assert changes.updated == [f"first/{name}" for name in ALL]
+    assert (changes.added, changes.removed, changes.failed) == ([], [], {})
+    sample = client["first"]["lysozyme"]
+    assert uris(sample) == [f"file://localhost{folder}/after/first/experiment.h5"]
+    assert sample["processed"]["merged"].read().shape[0] == 8
+    assert not FolderRegistration(client, folder / "after").update()
+
+
+def uris(node: Any) -> list[str]:
+    return [asset.data_uri for source in node.data_sources() for asset in source.assets]
