@@ -27,6 +27,7 @@ from h5xs_bluesky.tiled.folders import (
     sample_signature,
 )
 from h5xs_bluesky.tiled.own_catalog import OwnCatalog
+from h5xs_bluesky.tiled.runs import RUNS
 from h5xs_bluesky.tiled.summaries import from_client, sample_summary
 
 logger = logging.getLogger(__name__)
@@ -126,7 +127,7 @@ class FolderRegistration:
             self._containers.clear()
             self._samples.clear()
         changes = Changes()
-        files = self._served.files()
+        files = self._files(changes)
         if self._look_for_strangers:
             self._remove_strangers(files, changes)
             self._look_for_strangers = False
@@ -141,6 +142,17 @@ class FolderRegistration:
                 self._update_sample(key, path, sample, changes)
         self._remove(files, changes)
         return changes
+
+    def _files(self, changes: Changes) -> dict[Key, Path]:
+        """Give the files to register: none in the container that runs are published in."""
+        files = self._served.files()
+        if any(key[0] == RUNS for key in files):
+            reason = (
+                f"expected no folder of the name {RUNS!r} here, under which runs are published: "
+                "rename it"
+            )
+            self._fail(RUNS, RefusedError(reason), changes)
+        return {key: path for key, path in files.items() if key[0] != RUNS}
 
     def _names(self, key: Key, path: Path, changes: Changes) -> list[str]:
         """List a file's samples; anew when it has changed."""
@@ -284,7 +296,7 @@ class FolderRegistration:
 
     def _remove_strangers(self, files: dict[Key, Path], changes: Changes) -> None:
         """Take what an earlier call registered and is gone out of a catalogue that was kept."""
-        wanted = {key[0] for key in files}
+        wanted = {RUNS, *(key[0] for key in files)}
         ours = {EXPERIMENT_SPEC.name, FOLDER_SPEC.name}
         for name, node in list(self._root.items()):
             if name not in wanted and ours & {spec.name for spec in node.specs}:
@@ -303,7 +315,7 @@ class FolderRegistration:
                     if self._is_ours(key, sample):
                         self._container(key).delete_contents(sample)
                         changes.removed.append("/".join((*key, sample)))
-                    del self._samples[key][sample]
+                        del self._samples[key][sample]
 
     def _remove_file(self, key: Key, changes: Changes) -> None:
         """Take a file's samples out of the catalogue, and their container if it is then empty."""

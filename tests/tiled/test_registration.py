@@ -210,3 +210,32 @@ def test_folder_that_was_moved_is_read_where_it_is(
 
 def uris(node: Any) -> list[str]:
     return [asset.data_uri for source in node.data_sources() for asset in source.assets]
+
+
+def test_experiment_called_as_the_container_of_runs_is_refused(
+    target: tuple[Server, Path], experiment: Path
+) -> None:
+    server, folder = target
+    shutil.copytree(experiment.parent, folder / "named" / "runs")
+    shutil.copytree(experiment.parent, folder / "named" / "second")
+    client = server.client().create_container("named")
+    runs = client.create_container("runs")
+    runs.create_container("raw")
+    for _ in range(2):
+        changes = FolderRegistration(client, folder / "named").update()
+        assert changes.removed == []
+        assert list(changes.failed) == ["runs"]
+        assert "rename it" in changes.failed["runs"]
+    assert list(client["runs"]) == ["raw"]
+    assert sorted(client["second"]) == ALL
+
+
+def test_what_is_no_sample_is_left_alone_in_an_experiment(
+    target: tuple[Server, Path], experiment: Path
+) -> None:
+    server, folder = target
+    shutil.copytree(experiment.parent, folder / "beside" / "first")
+    client = server.client().create_container("beside")
+    client.create_container("first").create_container("notes")
+    assert FolderRegistration(client, folder / "beside").update().removed == []
+    assert sorted(client["first"]) == sorted([*ALL, "notes"])
