@@ -36,6 +36,11 @@ FOLDER_SPEC = Spec("H5XSFolder", "1")
 
 _MANY = 10  # new samples, that are put into the server's own catalogue
 _AT_ONCE = 50
+_CANNOT_READ = (
+    httpx.codes.FORBIDDEN,
+    httpx.codes.NOT_FOUND,
+    httpx.codes.INTERNAL_SERVER_ERROR,
+)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -101,6 +106,7 @@ class FolderRegistration:
         self._uris: dict[Key, str] = {}
         self._alone = self._look_for_strangers = alone
         self._told: dict[str, str] = {}
+        self._readable: set[Key] = set()  # by the server
         self._stale = False
 
     def forget(self) -> None:
@@ -126,6 +132,7 @@ class FolderRegistration:
             self._stale = False
             self._containers.clear()
             self._samples.clear()
+            self._readable.clear()
         changes = Changes()
         files = self._files(changes)
         if self._look_for_strangers:
@@ -136,10 +143,12 @@ class FolderRegistration:
             with suppress(RefusedError):  # none of its samples can be registered
                 self._uris[key] = file_uri(path)
             self._add_many(key, path, names, changes, stop)
+            asked = False
             for sample in names:
                 if stop is not None and stop.is_set():
                     return changes
                 self._update_sample(key, path, sample, changes)
+                asked = asked or self._ask_for(key, path, sample, changes)
         self._remove(files, changes)
         return changes
 
@@ -239,6 +248,26 @@ class FolderRegistration:
             raise RefusedError(
                 f"another folder has this name: use --under (it is registered from {uri})"
             )
+
+    def _ask_for(self, key: Key, path: Path, sample: str, changes: Changes) -> bool:
+        """Let the server read what is in a sample, as it may not be allowed to; False: not asked.
+
+        Its own catalogue lists none but what it may read.
+        """
+        if self._catalog is not None or key in self._readable:
+            return True
+        known = self._known(key).get(sample)
+        if known is None or known.uri != self._uris.get(key):
+            return False
+        # Tiled's client would try for a minute where the server refuses with a 500.
+        address = self._container(key)[sample].item["links"]["search"]
+        answer = self._root.context.http_client.get(address, params={"page[limit]": 1})
+        if answer.status_code in _CANNOT_READ:
+            reason = f"the server cannot read {path}: it has to lie below its readable_storage"
+            self._fail("/".join((*key, sample)), RefusedError(reason), changes)
+        elif answer.is_success:
+            self._readable.add(key)
+        return True
 
     def _fail(self, label: str, error: Exception, changes: Changes) -> None:
         """Note why something is not in the catalogue; it is logged when the reason is a new one."""

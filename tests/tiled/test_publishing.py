@@ -232,6 +232,18 @@ def test_publishing_again_changes_nothing_and_a_new_catalogue_has_the_same(
     assert tree(client["runs"]) == tree(runs)  # which another server has published by itself
 
 
+def test_folder_that_the_server_may_not_read_is_told(
+    target: tuple[Server, Path], experiment: Path, tmp_path: Path
+) -> None:
+    server, _ = target
+    shutil.copytree(experiment.parent, tmp_path / "elsewhere")
+    for _ in range(2):  # it is there the second time, and still cannot be read
+        status, outcome = publish_once(server, tmp_path / "elsewhere", "unreadable")
+        path = tmp_path / "elsewhere" / "experiment.h5"
+        reason = f"the server cannot read {path}: it has to lie below its readable_storage"
+        assert (status, outcome["failed"]) == (1, {"elsewhere/buffer": reason})
+
+
 def test_reduction_that_changed_is_published_and_damaged_files_are_named(
     target: tuple[Server, Path], experiment: Path
 ) -> None:
