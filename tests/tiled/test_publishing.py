@@ -367,6 +367,27 @@ def test_what_cannot_be_published_is_told(
     assert message in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("address", "key", "message"),
+    [
+        ("nowhere", "secret1", "nowhere"),
+        ("http://127.0.0.1:port", "secret1", "port"),
+        (None, "another", "401"),
+    ],
+    ids=["no address", "no port", "another key"],
+)
+def test_watching_ends_where_waiting_does_not_help(
+    target: tuple[Server, Path], address: str | None, key: str, message: str
+) -> None:
+    server, folder = target
+    options = [str(folder), f"--to={address or server.address}", f"--api-key={key}", "--watch"]
+    command = [sys.executable, "-m", "h5xs_bluesky.cli", "publish", *options]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_writer_of_others_stores_the_processed_run(
     target: tuple[Server, Path], tmp_path: Path
 ) -> None:
