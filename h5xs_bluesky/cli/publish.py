@@ -59,17 +59,17 @@ def publish(
     import httpx
     from tiled.client.utils import ClientError
 
-    troubles = (httpx.HTTPError, ClientError, OSError, ValueError)
+    troubles = (httpx.HTTPError, httpx.InvalidURL, ClientError, OSError, ValueError)
     tags = tag or None
 
     def connected() -> publishing.Publication:
         client = publishing.connect(to, api_key, under, access_tags=tags)
         return publishing.Publication(client, folder, access_tags=tags)
 
-    if watch:
-        _go_on(connected, troubles)
-        return
     try:
+        if watch:
+            _go_on(connected, troubles)
+            return
         outcome = connected().update()
     except troubles as error:
         typer.echo(f"h5xs publish: {to}: {error}", err=True)
@@ -94,12 +94,24 @@ def _go_on(connected: Callable[[], Any], troubles: tuple[type[Exception], ...]) 
         try:
             publication = connected()
         except troubles as error:
+            if _is_for_good(error):
+                raise
             if str(error) != told:
                 told = str(error)
                 logger.warning("The server takes nothing at the moment: %s", told)
             stop.wait(_PERIOD_S)
         else:
             keep_published(publication, period_s=_PERIOD_S, stop=stop)
+
+
+def _is_for_good(error: Exception) -> bool:
+    """Tell whether waiting does not help: the address is none, or the key is not taken."""
+    import httpx
+
+    if isinstance(error, httpx.HTTPStatusError):
+        refused = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+        return error.response.status_code in refused
+    return isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol)
 
 
 def _show(outcome: dict[str, Any]) -> None:

@@ -23,10 +23,10 @@ from tiled.structures.core import StructureFamily
 from tiled.structures.data_source import DataSource
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.errors import H5xsError
 from h5xs_bluesky.io.frames import refresh
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.tiled.arrays import ARRAY_SPEC, CURVES_SPEC
+from h5xs_bluesky.tiled.files import EXPECTED, reason_of
 from h5xs_bluesky.tiled.folders import Signature
 from h5xs_bluesky.tiled.runs import (
     CURVES,
@@ -47,8 +47,6 @@ _MOST_BYTES = 500_000  # of one message: a subscriber ends at 1 MB
 _LOOK_S = 0.5
 _TICK_S = 0.02
 _AGAIN_S = 1.0  # a file may change twice within the resolution of its time
-
-_UNREADABLE = (H5xsError, HTTPException, OSError, RuntimeError, KeyError)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -141,20 +139,24 @@ class CurveStream:
     def _update(self, run: _Run) -> None:
         """Append what a run has more; what cannot be read now is tried again."""
         run.looked = time.monotonic()
-        signature = run.place.signature()
-        goes_on = run.place.goes_on()
+        signature, goes_on = run.place.signature(), False
         try:
+            goes_on = run.place.goes_on()
             if run.node is None:
                 self._begin(run, ended=not goes_on)
             if run.node is not None:
                 self._append(run, _read_curves(run.place, run.sent))
                 if not goes_on:
                     _close(run.node)
-        except (*_UNREADABLE, ClientError) as error:
-            if str(error) != run.reason:
-                logger.warning("No curves of %s: %s", run.place.label, error)
-            run.reason, run.node = str(error), None
-            if isinstance(error, HTTPException | ClientError):  # not for good
+        except httpx.TransportError:  # of the server, and not of this run
+            raise
+        except Exception as error:
+            reason = reason_of(error)
+            if reason != run.reason:
+                unexpected = None if isinstance(error, EXPECTED) else error
+                logger.warning("No curves of %s: %s", run.place.label, reason, exc_info=unexpected)
+            run.reason, run.node = reason, None
+            if isinstance(error, HTTPException | httpx.HTTPError):  # not for good
                 signature = ()
         else:
             run.reason = ""
@@ -268,6 +270,10 @@ def stream_curves(stream: CurveStream, *, stop: threading.Event) -> None:
             stream.tick()
         except (httpx.HTTPError, OSError, ClientError) as error:
             logger.warning("The curves in the catalogue are behind: %s", error)
+            stream.forget()
+            stop.wait(_AGAIN_S)
+        except Exception:
+            logger.exception("The curves in the catalogue are behind")
             stream.forget()
             stop.wait(_AGAIN_S)
         stop.wait(_TICK_S)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import httpx
 from fastapi import HTTPException
 from tiled.utils import path_from_uri
 
-from h5xs_bluesky.errors import RefusedError
+from h5xs_bluesky.errors import H5xsError, RefusedError
 from h5xs_bluesky.io.experiment import open_for_reading
 from h5xs_bluesky.io.links import follow
 
@@ -24,6 +25,9 @@ ROOTS_VARIABLE = "H5XS_ROOTS"
 
 RETRY_AFTER_S = 1
 _DATA_URIS = "data_uris"
+
+# What a file or a server does not give now and then: no traceback is needed to understand it.
+EXPECTED = (H5xsError, HTTPException, httpx.HTTPError, OSError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,6 +93,12 @@ class ServedFile:
         if not isinstance(found, h5py.Group):
             raise HTTPException(404, detail=f"{self.path.name} has no group {name!r}")
         return found
+
+
+def reason_of(error: Exception) -> str:
+    """Tell why something could not be done, with the error's name where its words need it."""
+    words = str(error)
+    return words if words and isinstance(error, EXPECTED) else f"{type(error).__name__}: {words}"
 
 
 def not_ready(detail: str) -> HTTPException:

@@ -63,7 +63,7 @@ class ServedFolder:
             try:
                 with open_for_reading(path) as file:
                     found = schema.QGRID in file.attrs
-            except OSError:  # half copied, or no HDF5
+            except (OSError, RuntimeError):  # half copied, or no HDF5
                 found = False
             self._checked[path] = (now, found)
         return found
@@ -84,7 +84,12 @@ def linked_samples(path: Path) -> list[str]:
 def _is_broken(file: h5py.File, name: str) -> bool:
     link = file.get(name, getlink=True)
     folder = Path(file.filename).parent
-    return isinstance(link, h5py.ExternalLink) and not (folder / link.filename).is_file()
+    if not isinstance(link, h5py.ExternalLink):
+        return False
+    try:
+        return not (folder / link.filename).is_file()
+    except OSError:  # a name that is too long, or a folder that may not be looked into
+        return True
 
 
 def file_signature(path: Path | str) -> Signature:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import event_model
 import httpx
 from bluesky_tiled_plugins import TiledWriter
 from bluesky_tiled_plugins.writing.consolidators import CONSOLIDATOR_REGISTRY, ConsolidatorBase
@@ -21,8 +20,8 @@ from fastapi import HTTPException
 from tiled.client.utils import ClientError
 from tiled.structures.core import Spec
 
-from h5xs_bluesky.errors import H5xsError
 from h5xs_bluesky.tiled.adapter import MIMETYPE
+from h5xs_bluesky.tiled.files import EXPECTED, reason_of
 from h5xs_bluesky.tiled.run_documents import (
     Documents,
     digest,
@@ -42,10 +41,6 @@ DIGEST = "h5xs_digest"  # in the metadata of a run that is written completely
 _RUNS_SPEC = Spec("CatalogOfBlueskyRuns", "3.0")
 _AGAIN_S = 5.0
 _LOOK_S = 1.0
-_UNREADABLE = (
-    *(H5xsError, HTTPException, ClientError, OSError, RuntimeError),
-    *(KeyError, ValueError, TypeError, event_model.EventModelError),
-)
 
 
 class FramesConsolidator(ConsolidatorBase):  # type: ignore[misc]
@@ -139,20 +134,26 @@ class PublishedRuns:
         return [place for _, place in sorted(waiting, key=lambda each: str(each[0]), reverse=True)]
 
     def _update(self, place: RunPlace, found: Published) -> None:
-        if place.goes_on():
-            found.going_on.append(place.label)
-            return
         signature = place.signature()
         self._tried[place] = time.monotonic()
         try:
+            if place.goes_on():
+                found.going_on.append(place.label)
+                del self._tried[place]
+                return
             contents = read_contents(place)
             raw = self._publish(RAW, raw_documents(place, contents))
             processed = self._publish(PROCESSED, processed_documents(place, contents))
-        except _UNREADABLE as error:
-            message = f"{type(error).__name__}: {error}" if not str(error) else str(error)
-            logger.warning("The run of %s is not published: %s", place.label, message)
-            found.failed[place.label] = message
-            if not isinstance(error, HTTPException | ClientError):  # it will not get better
+        except httpx.TransportError:  # of the server, and not of this run
+            raise
+        except Exception as error:
+            found.failed[place.label] = reason_of(error)
+            if isinstance(error, EXPECTED):
+                reason = found.failed[place.label]
+                logger.warning("The run of %s is not published: %s", place.label, reason)
+            else:
+                logger.exception("The run of %s is not published", place.label)
+            if not isinstance(error, HTTPException | httpx.HTTPError):  # it will not get better
                 self._done[place] = signature
             return
         self._done[place] = signature
@@ -195,6 +196,9 @@ def publish_runs(published: PublishedRuns, *, stop: threading.Event) -> None:
             found = published.update(stop, most=1)
         except (httpx.HTTPError, OSError, ClientError) as error:
             logger.warning("The runs in the catalogue are behind: %s", error)
+            published.forget()
+        except Exception:
+            logger.exception("The runs in the catalogue are behind")
             published.forget()
         if not found.written:
             stop.wait(_LOOK_S)

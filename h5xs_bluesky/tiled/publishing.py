@@ -93,7 +93,7 @@ class Publication:
             If the server cannot be reached.
         """
         changes = self.samples.update()
-        failed = dict.fromkeys(changes.failed, "its headers cannot be read, or not be registered")
+        failed = dict(changes.failed)
         outcome: dict[str, Any] = {}
         if self.curves is not None and self.runs is not None:
             failed |= self.curves.update()

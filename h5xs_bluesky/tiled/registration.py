@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from fastapi import HTTPException
 from sqlalchemy.exc import SQLAlchemyError
 from tiled.client.utils import ClientError
 from tiled.structures.core import Spec
 from tiled.structures.data_source import Asset, DataSource, Management
+from tiled.utils import path_from_uri
 
 from h5xs_bluesky.errors import RefusedError
 from h5xs_bluesky.tiled.adapter import EXPERIMENT_SPEC, MIMETYPE, SAMPLE_SPEC
-from h5xs_bluesky.tiled.files import ServedFile, file_uri
+from h5xs_bluesky.tiled.files import EXPECTED, ServedFile, file_uri, reason_of
 from h5xs_bluesky.tiled.folders import (
     Key,
     ServedFolder,
@@ -27,6 +27,7 @@ from h5xs_bluesky.tiled.folders import (
     sample_signature,
 )
 from h5xs_bluesky.tiled.own_catalog import OwnCatalog
+from h5xs_bluesky.tiled.runs import RUNS
 from h5xs_bluesky.tiled.summaries import from_client, sample_summary
 
 logger = logging.getLogger(__name__)
@@ -35,16 +36,21 @@ FOLDER_SPEC = Spec("H5XSFolder", "1")
 
 _MANY = 10  # new samples, that are put into the server's own catalogue
 _AT_ONCE = 50
+_CANNOT_READ = (
+    httpx.codes.FORBIDDEN,
+    httpx.codes.NOT_FOUND,
+    httpx.codes.INTERNAL_SERVER_ERROR,
+)
 
 
 @dataclass(kw_only=True, slots=True)
 class Changes:
-    """What one look at a folder changed in the catalogue."""
+    """What one look at a folder changed in the catalogue, and why some of it could not be done."""
 
     added: list[str] = field(default_factory=list)
     updated: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.added or self.updated or self.removed or self.failed)
@@ -52,9 +58,10 @@ class Changes:
 
 @dataclass(kw_only=True, slots=True)
 class _Registered:
-    """A sample in the catalogue: its metadata there, and the files when they were last read."""
+    """A sample in the catalogue: its metadata and file there, and the files when last read."""
 
     metadata: dict[str, Any]
+    uri: str
     signature: Signature | None = None
 
     @property
@@ -96,7 +103,10 @@ class FolderRegistration:
         self._containers: dict[Key, Any] = {}
         self._samples: dict[Key, dict[str, _Registered]] = {}
         self._listed: dict[Key, tuple[Signature, list[str]]] = {}
-        self._look_for_strangers = alone
+        self._uris: dict[Key, str] = {}
+        self._alone = self._look_for_strangers = alone
+        self._told: dict[str, str] = {}
+        self._readable: set[Key] = set()  # by the server
         self._stale = False
 
     def forget(self) -> None:
@@ -122,32 +132,49 @@ class FolderRegistration:
             self._stale = False
             self._containers.clear()
             self._samples.clear()
+            self._readable.clear()
         changes = Changes()
-        files = self._served.files()
+        files = self._files(changes)
         if self._look_for_strangers:
             self._remove_strangers(files, changes)
             self._look_for_strangers = False
         for key, path in files.items():
-            names = self._names(key, path)
+            names = self._names(key, path, changes)
+            with suppress(RefusedError):  # none of its samples can be registered
+                self._uris[key] = file_uri(path)
             self._add_many(key, path, names, changes, stop)
+            asked = False
             for sample in names:
                 if stop is not None and stop.is_set():
                     return changes
                 self._update_sample(key, path, sample, changes)
+                asked = asked or self._ask_for(key, path, sample, changes)
         self._remove(files, changes)
         return changes
 
-    def _names(self, key: Key, path: Path) -> list[str]:
+    def _files(self, changes: Changes) -> dict[Key, Path]:
+        """Give the files to register: none in the container that runs are published in."""
+        files = self._served.files()
+        if any(key[0] == RUNS for key in files):
+            reason = (
+                f"expected no folder of the name {RUNS!r} here, under which runs are published: "
+                "rename it"
+            )
+            self._fail(RUNS, RefusedError(reason), changes)
+        return {key: path for key, path in files.items() if key[0] != RUNS}
+
+    def _names(self, key: Key, path: Path, changes: Changes) -> list[str]:
         """List a file's samples; anew when it has changed."""
         now = file_signature(path)
         before, names = self._listed.get(key, ((), []))
         if now != before:
             try:
                 names = linked_samples(path)
-            except OSError as error:
-                logger.warning("%s cannot be read at the moment: %s", path, error)
+            except Exception as error:  # noqa: BLE001 - it is logged
+                self._fail("/".join(key), error, changes)
             else:
                 self._listed[key] = (now, names)
+                self._told.pop("/".join(key), None)
         return names
 
     def _add_many(
@@ -167,7 +194,7 @@ class FolderRegistration:
             for sample in some:
                 if stop is not None and stop.is_set():
                     return
-                with suppress(HTTPException):  # it is told of when it is tried alone
+                with suppress(Exception):  # it is told of when it is tried alone
                     found[sample] = _read_sample(path, sample)
             try:
                 self._catalog.add(key, path, {name: each.metadata for name, each in found.items()})
@@ -185,29 +212,82 @@ class FolderRegistration:
         label = "/".join((*key, sample))
         try:
             metadata = _read_summary(path, sample)
-            if known is None:
+        except Exception as error:  # noqa: BLE001 - it is logged
+            self._fail(label, error, changes)
+            return
+        try:
+            if known is not None and known.uri != file_uri(path):
+                self._refuse_another(known.uri)
+                self._container(key).delete_contents(sample)
+                del self._known(key)[sample]  # also where the next line fails
+                self._add(key, path, sample, metadata)
+                changes.updated.append(label)
+            elif known is None:
                 self._add(key, path, sample, metadata)
                 changes.added.append(label)
             elif known.metadata != metadata:
                 node = self._container(key)[sample]
                 node.replace_metadata(metadata, drop_revision=True)
                 changes.updated.append(label)
-        except (HTTPException, ClientError, RefusedError) as error:
-            logger.warning("%s is not up to date in the catalogue: %s", label, error)
-            changes.failed.append(label)
+        except (httpx.TransportError, KeyError):  # of the server, and not of this sample
+            raise
+        except Exception as error:  # noqa: BLE001 - it is logged
+            self._fail(label, error, changes)
             return
+        self._told.pop(label, None)
         ended = bool(metadata["stop"])
         if ended != (known is not None and known.ended):
             signature = sample_signature(path, sample, ended=ended)
-        self._known(key)[sample] = _Registered(metadata=metadata, signature=signature)
+        self._known(key)[sample] = _Registered(
+            metadata=metadata, uri=file_uri(path), signature=signature
+        )
+
+    def _refuse_another(self, uri: str) -> None:
+        """Refuse to take the place of a sample of another folder; that of a lost file is free."""
+        if not self._alone and _is_there(path_from_uri(uri)):
+            raise RefusedError(
+                f"another folder has this name: use --under (it is registered from {uri})"
+            )
+
+    def _ask_for(self, key: Key, path: Path, sample: str, changes: Changes) -> bool:
+        """Let the server read what is in a sample, as it may not be allowed to; False: not asked.
+
+        Its own catalogue lists none but what it may read.
+        """
+        if self._catalog is not None or key in self._readable:
+            return True
+        known = self._known(key).get(sample)
+        if known is None or known.uri != self._uris.get(key):
+            return False
+        # Tiled's client would try for a minute where the server refuses with a 500.
+        address = self._container(key)[sample].item["links"]["search"]
+        answer = self._root.context.http_client.get(address, params={"page[limit]": 1})
+        if answer.status_code in _CANNOT_READ:
+            reason = f"the server cannot read {path}: it has to lie below its readable_storage"
+            self._fail("/".join((*key, sample)), RefusedError(reason), changes)
+        elif answer.is_success:
+            self._readable.add(key)
+        return True
+
+    def _fail(self, label: str, error: Exception, changes: Changes) -> None:
+        """Note why something is not in the catalogue; it is logged when the reason is a new one."""
+        reason = reason_of(error)
+        changes.failed[label] = reason
+        if self._told.get(label) == reason:
+            return
+        self._told[label] = reason
+        unexpected = None if isinstance(error, EXPECTED) else error
+        logger.warning("%s is not up to date: %s", label, reason, exc_info=unexpected)
 
     def _known(self, key: Key) -> dict[str, _Registered]:
         """Give what the catalogue has of a file; asked once."""
         if key not in self._samples:
             container = self._container(key)
+            nodes = container.new_variation(include_data_sources=True).items()
             self._samples[key] = {
-                name: _Registered(metadata=from_client(node.metadata))
-                for name, node in container.items()
+                name: _Registered(metadata=from_client(node.metadata), uri=_uri_of(node))
+                for name, node in nodes
+                if SAMPLE_SPEC.name in {spec.name for spec in node.specs}
             }
         return self._samples[key]
 
@@ -245,7 +325,7 @@ class FolderRegistration:
 
     def _remove_strangers(self, files: dict[Key, Path], changes: Changes) -> None:
         """Take what an earlier call registered and is gone out of a catalogue that was kept."""
-        wanted = {key[0] for key in files}
+        wanted = {RUNS, *(key[0] for key in files)}
         ours = {EXPERIMENT_SPEC.name, FOLDER_SPEC.name}
         for name, node in list(self._root.items()):
             if name not in wanted and ours & {spec.name for spec in node.specs}:
@@ -256,15 +336,30 @@ class FolderRegistration:
         """Take what the folder does not hold any more out of the catalogue."""
         for key in list(self._samples):
             if key not in files:
-                self._container(key).delete(recursive=True)
-                changes.removed.append("/".join(key))
-                for known in (self._samples, self._containers, self._listed):
+                self._remove_file(key, changes)
+                for known in (self._samples, self._containers, self._listed, self._uris):
                     known.pop(key, None)
             elif key in self._listed:
                 for sample in self._samples[key].keys() - set(self._listed[key][1]):
-                    self._container(key).delete_contents(sample)
-                    del self._samples[key][sample]
-                    changes.removed.append("/".join((*key, sample)))
+                    if self._is_ours(key, sample):
+                        self._container(key).delete_contents(sample)
+                        changes.removed.append("/".join((*key, sample)))
+                        del self._samples[key][sample]
+
+    def _remove_file(self, key: Key, changes: Changes) -> None:
+        """Take a file's samples out of the catalogue, and their container if it is then empty."""
+        container, samples = self._container(key), self._samples[key]
+        ours = [sample for sample in samples if self._is_ours(key, sample)]
+        if self._alone or set(container) <= set(ours):
+            container.delete(recursive=True)
+            changes.removed.append("/".join(key))
+            return
+        container.delete_contents(ours)
+        changes.removed += ["/".join((*key, sample)) for sample in ours]
+
+    def _is_ours(self, key: Key, sample: str) -> bool:
+        """Tell whether a sample was registered from this folder."""
+        return self._alone or self._samples[key][sample].uri == self._uris.get(key)
 
 
 def _batched(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
@@ -278,7 +373,20 @@ def _read_sample(path: Path, sample: str) -> _Registered:
     metadata = _read_summary(path, sample)
     if metadata["stop"]:
         before = sample_signature(path, sample, ended=True)
-    return _Registered(metadata=metadata, signature=before)
+    return _Registered(metadata=metadata, uri=file_uri(path), signature=before)
+
+
+def _uri_of(node: Any) -> str:
+    """Give the file that a node was registered from; "" where it is not one."""
+    assets = [asset for source in node.data_sources() or () for asset in source.assets]
+    return str(assets[0].data_uri) if len(assets) == 1 else ""
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # it may not be looked at
+        return True
 
 
 def _read_summary(path: Path, sample: str) -> dict[str, Any]:
@@ -296,6 +404,9 @@ def watch_folder(
             changes = registration.update(stop)
         except (httpx.HTTPError, OSError, ClientError, KeyError) as error:
             logger.warning("The catalogue is behind its folder: %s", error)
+            registration.forget()
+        except Exception:
+            logger.exception("The catalogue is behind its folder")
             registration.forget()
         else:
             if changes:

@@ -131,6 +131,7 @@ class RunsOfFolder:
     def __init__(self, folder: Path) -> None:
         self._served = ServedFolder(folder)
         self._listed: dict[Key, tuple[Signature, list[RunPlace]]] = {}
+        self._told: dict[Key, str] = {}
 
     def places(self) -> list[RunPlace]:
         """List the runs, oldest experiment first."""
@@ -147,9 +148,12 @@ class RunsOfFolder:
         if now != before:
             try:
                 names = linked_samples(path)
-            except OSError as error:
-                logger.warning("%s cannot be read at the moment: %s", path, error)
+            except Exception as error:  # noqa: BLE001 - it is logged
+                if self._told.get(key) != str(error):
+                    self._told[key] = str(error)
+                    logger.warning("%s cannot be read at the moment: %s", path, error)
                 return places
+            self._told.pop(key, None)
             places = list(_with_journal(key, path, names))
             self._listed[key] = (now, places)
         return places

@@ -211,8 +211,11 @@ def _catalog_file(kept: Path | None) -> Iterator[Path]:
 
 
 def _prepare_catalog(path: Path) -> None:
-    """Make a catalogue's tables where there is none; Tiled's own command takes seconds longer."""
-    if path.exists():
+    """Make a catalogue's tables where there is none; Tiled's own command takes seconds longer.
+
+    It has its name once it is complete; an empty file is what a killed start has left.
+    """
+    if path.exists() and path.stat().st_size:
         return
     arrays, tables = _storage(path)  # of a catalogue that was deleted
     if arrays.is_dir():
@@ -224,7 +227,9 @@ def _prepare_catalog(path: Path) -> None:
     from tiled.catalog.core import initialize_database
     from tiled.utils import ensure_specified_sql_driver
 
-    uri = ensure_specified_sql_driver(f"sqlite:///{path.resolve()}")
+    unfinished = path.resolve().with_name(f".{path.name}.new")
+    unfinished.unlink(missing_ok=True)
+    uri = ensure_specified_sql_driver(f"sqlite:///{unfinished}")
 
     async def make() -> None:
         engine = create_async_engine(uri)
@@ -233,6 +238,7 @@ def _prepare_catalog(path: Path) -> None:
 
     asyncio.run(make())
     stamp_head(ALEMBIC_INI_TEMPLATE_PATH, ALEMBIC_DIR, uri)
+    unfinished.replace(path.resolve())
 
 
 def _watch(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from tiled.adapters.array import ArrayAdapter
 from tiled.adapters.table import TableAdapter
 from tiled.structures.core import Spec
 from tiled.structures.table import TableStructure
@@ -44,6 +45,20 @@ class ServedTable(TableAdapter):  # type: ignore[misc]
     def access_tags(self) -> frozenset[str]:
         """Those of the file."""
         return self.served.access_tags
+
+    def __getitem__(self, key: str) -> ArrayAdapter:
+        """Give a column as numbers or texts: exports ask for it, and pandas' own types are none.
+
+        Where it is not known for each row whether something holds, it is 1, 0 or NaN.
+        """
+        column = self.read([key])[key]
+        if column.dtype == "boolean":
+            known = not column.isna().any()
+            return ArrayAdapter.from_array(
+                column.to_numpy(dtype=bool) if known else column.to_numpy(float, na_value=np.nan)
+            )
+        texts = column.dtype.kind not in "biuf"
+        return ArrayAdapter.from_array(column.to_numpy(dtype=str) if texts else column.to_numpy())
 
     def get(self, key: str) -> None:
         """Give a member: the columns are read with the table, so that they bear its tags."""

@@ -248,6 +248,18 @@ def test_publishing_again_changes_nothing_and_a_new_catalogue_has_the_same(
     assert tree(client["runs"]) == tree(runs)  # which another server has published by itself
 
 
+def test_folder_that_the_server_may_not_read_is_told(
+    target: tuple[Server, Path], experiment: Path, tmp_path: Path
+) -> None:
+    server, _ = target
+    shutil.copytree(experiment.parent, tmp_path / "elsewhere")
+    for _ in range(2):  # it is there the second time, and still cannot be read
+        status, outcome = publish_once(server, tmp_path / "elsewhere", "unreadable")
+        path = tmp_path / "elsewhere" / "experiment.h5"
+        reason = f"the server cannot read {path}: it has to lie below its readable_storage"
+        assert (status, outcome["failed"]) == (1, {"elsewhere/buffer": reason})
+
+
 def test_reduction_that_changed_is_published_and_damaged_files_are_named(
     target: tuple[Server, Path], experiment: Path
 ) -> None:
@@ -369,6 +381,27 @@ def test_what_cannot_be_published_is_told(
     result = CliRunner().invoke(app, arguments(address, tmp_path / folder))
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "key", "message"),
+    [
+        ("nowhere", "secret1", "nowhere"),
+        ("http://127.0.0.1:port", "secret1", "port"),
+        (None, "another", "401"),
+    ],
+    ids=["no address", "no port", "another key"],
+)
+def test_watching_ends_where_waiting_does_not_help(
+    target: tuple[Server, Path], address: str | None, key: str, message: str
+) -> None:
+    server, folder = target
+    options = [str(folder), f"--to={address or server.address}", f"--api-key={key}", "--watch"]
+    command = [sys.executable, "-m", "h5xs_bluesky.cli", "publish", *options]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_writer_of_others_stores_the_processed_run(

@@ -3,11 +3,13 @@
 import json
 import logging
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -273,3 +275,22 @@ def test_what_cannot_be_served_is_told(
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+@pytest.mark.parametrize("sample", ["lysozyme", "nothing"])
+def test_sample_is_exported_as_json(server: Server, samples: Any, sample: str) -> None:
+    answer = server.get(f"container/full/served/{sample}", format="json")
+    assert answer.status_code == 200
+    assert answer.json()["metadata"]["sample_name"] == sample
+
+
+def test_catalogue_of_a_killed_start_is_made_anew(tmp_path: Path) -> None:
+    from h5xs_bluesky.tiled.server import _prepare_catalog
+
+    path = tmp_path / "catalog.db"
+    path.touch()
+    (tmp_path / ".catalog.db.new").write_bytes(b"half")
+    _prepare_catalog(path)
+    assert list(tmp_path.iterdir()) == [path]
+    with closing(sqlite3.connect(path)) as found:
+        assert found.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
