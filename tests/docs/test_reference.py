@@ -105,7 +105,7 @@ def public_names() -> Iterator[str]:
                 yield f"{module.name}.{name}"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_site_builds_without_a_warning_and_has_every_public_name(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html"]
     built = subprocess.run(
