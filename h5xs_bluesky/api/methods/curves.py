@@ -7,7 +7,7 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.experiment import Experiment
 from h5xs_bluesky.api.frame_choice import chosen_frames
-from h5xs_bluesky.api.plots.axes import plain_ticks, prepare_axes
+from h5xs_bluesky.api.plots.axes import axes_or_new, plain_ticks, prepare_axes
 from h5xs_bluesky.api.raw import frame_number
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.similarity import Selection
@@ -112,10 +112,7 @@ class CurveMethods(Experiment):
             raise ReductionError(
                 f"{name}: expected a selection of frames, found none: call average_d1s() first"
             )
-        if ax is None:
-            from matplotlib import pyplot as plt
-
-            _, ax = plt.subplots(layout="constrained")
+        ax = axes_or_new(ax)
         plot_selection(ax, selection)
         ax.set_title(name)
         return ax

@@ -11,12 +11,18 @@ I_LABEL = "I (counts per relative solid angle)"
 _MANY_DECADES = 3e3
 
 
+def axes_or_new(ax: "Axes | None") -> "Axes":
+    """Give axes, those of a new figure if there are none."""
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot as plt
+
+    return plt.subplots(layout="constrained")[1]
+
+
 def prepare_axes(ax: "Axes | None", *, fontsize: Any = "large") -> "Axes":
     """Give axes, new ones if there are none: logarithmic, labelled with quantities and units."""
-    if ax is None:
-        from matplotlib import pyplot as plt
-
-        _, ax = plt.subplots(layout="constrained")
+    ax = axes_or_new(ax)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel(Q_LABEL, fontsize=fontsize)

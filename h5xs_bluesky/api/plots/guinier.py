@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from h5xs_bluesky.api.data1d import Data1d
-from h5xs_bluesky.api.plots.axes import I_LABEL
+from h5xs_bluesky.api.plots.axes import I_LABEL, axes_or_new
 from h5xs_bluesky.reduction.guinier import Guinier
 
 if TYPE_CHECKING:
@@ -36,10 +36,7 @@ def plot_guinier(
     """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    if ax is None:
-        from matplotlib import pyplot as plt
-
-        _, ax = plt.subplots(layout="constrained")
+    ax = axes_or_new(ax)
     low, high = (1e3 * q**2 for q in fit.q_range)
     x = 1e3 * d1.qgrid**2
     shown = (x <= _SHOWN * high) & (d1.data > 0)

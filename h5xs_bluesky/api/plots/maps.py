@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from h5xs_bluesky.api.plots.axes import I_LABEL
+from h5xs_bluesky.api.plots.axes import I_LABEL, axes_or_new
 from h5xs_bluesky.api.plots.colours import (
     MASKED,
     add_colour_bar,
@@ -45,10 +45,7 @@ def plot_map(
     ReductionError
         If the power of x is not known.
     """
-    if ax is None:
-        from matplotlib import pyplot as plt
-
-        _, ax = plt.subplots(layout="constrained")
+    ax = axes_or_new(ax)
     values, label = _scaled(shown, power)
     limits = colour_range(values, clim, log=log)
     mesh = ax.pcolormesh(
@@ -90,10 +87,7 @@ def plot_profile(
     **style: Any,
 ) -> "Axes":
     """Plot a cut through a map, with error bars."""
-    if ax is None:
-        from matplotlib import pyplot as plt
-
-        _, ax = plt.subplots(layout="constrained")
+    ax = axes_or_new(ax)
     ax.errorbar(coordinate, d, err, **{"lw": 1.0, "elinewidth": 0.5, **style})
     ax.set_xlabel(x_label)
     ax.set_ylabel(I_LABEL)

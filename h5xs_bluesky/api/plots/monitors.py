@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from h5xs_bluesky.api.monitors import StreamsOverExposures
+from h5xs_bluesky.api.plots.axes import axes_or_new
 from h5xs_bluesky.reduction.monitors import MonitorReadings
 
 if TYPE_CHECKING:
@@ -36,10 +37,7 @@ def plot_monitors(
     -------
     Axes
     """
-    from matplotlib import pyplot as plt
-
-    if ax is None:
-        _, ax = plt.subplots(layout="constrained")
+    ax = axes_or_new(ax)
     by_time = found is not None and bool(found.streams) and np.isfinite(found.starts_s).any()
     for name, colour in _COLOURS.items():
         mean, sigma = getattr(readings, name), getattr(readings, f"{name}_sigma")

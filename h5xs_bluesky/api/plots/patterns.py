@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky.api.data2d import Data2d
+from h5xs_bluesky.api.plots.axes import axes_or_new
 from h5xs_bluesky.api.plots.colours import (
     MASKED,
     add_colour_bar,
@@ -78,10 +79,7 @@ def show_pattern(
     Axes
         Its cursor tells column, row, q, φ and counts.
     """
-    if ax is None:
-        from matplotlib import pyplot as plt
-
-        _, ax = plt.subplots(layout="constrained")
+    ax = axes_or_new(ax)
     excluded = pattern.excluded
     counts = np.asarray(pattern.data, dtype=float)
     seen = np.isfinite(counts) & (counts >= 0)
