@@ -51,8 +51,13 @@ serve: $(DEV_READY)
 beamline: $(DEV_READY)
 	$(BIN)/ipython --profile-dir=profile
 
+# A file's tests stay in one process; those that measure time follow, with nothing beside them.
+TOGETHER := -m 'not alone' --numprocesses auto --maxprocesses 4 --dist loadfile
+
 test: $(DEV_READY)
-	$(BIN)/pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
+	$(BIN)/pytest --cov --cov-report= $(if $(ARGS),$(ARGS),$(TOGETHER))
+	$(if $(ARGS),,$(BIN)/pytest --cov --cov-append --cov-report= -m alone)
+	$(BIN)/coverage report
 
 test-py4xs: $(DEV_READY) $(PY4XS_READY)
 	H5XS_PY4XS_PYTHON="$(CURDIR)/$(PY4XS)/bin/python" $(BIN)/pytest -m py4xs $(ARGS)

@@ -43,6 +43,7 @@ def loaded_by(module: str) -> set[str]:
     return set(run_python(code).split())
 
 
+@pytest.mark.alone
 def test_import_takes_less_than_the_limit() -> None:
     assert min(float(run_python(TIME_IMPORT)) for _ in range(5)) < LIMIT_S
 

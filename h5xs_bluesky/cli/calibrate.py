@@ -88,15 +88,13 @@ def _files(one: "DetectorCalibration") -> dict[str, object]:
 
 def _show(found: Mapping[str, "DetectorCalibration"]) -> None:
     console = Console()
-    table = Table(
-        "detector", "distance (m)", "beam (row, column)", "rings", "points", "rms (pixels)"
-    )
+    table = Table("detector", "distance", "beam (row, column)", "rings", "points", "rms (pixels)")
     for extension, one in found.items():
         result, (row, column) = one.result, one.result.beam_center_px
         sigma = max(result.beam_center_sigma_px)
         table.add_row(
             extension,
-            f"{result.geometry.distance_m:.5f} ± {result.sigma['distance_m']:.5f}",
+            result.distance_text,
             f"{row:.2f}, {column:.2f} ± {sigma:.2f}",
             _spans([ring.ring for ring in result.rings]),
             f"{result.points} of {result.fit.used.size}",

@@ -147,23 +147,13 @@ class Calibrated:
             row, column = one.result.beam_center_px
             sigma = max(one.result.beam_center_sigma_px)
             lines.append(
-                f"{extension}: "
-                f"{_with_sigma(one.result.geometry.distance_m, one.result.sigma['distance_m'])} m, "
-                f"beam at row {row:.2f}, column "
+                f"{extension}: {one.result.distance_text}, beam at row {row:.2f}, column "
                 f"{column:.2f} ± {sigma:.2f}, {len(one.result.rings)} rings within "
                 f"{one.result.rms_px:.2f} pixels"
             )
         pictures = [str(one.files.picture) for one in self.detectors.values() if one.files]
         end = "saved for the next run; look at " + ", ".join(pictures)
         return "\n".join([*lines, end if pictures else "nothing was changed: a dry run"])
-
-
-def _with_sigma(value: float, sigma: float) -> str:
-    """Give a value with its uncertainty, of which two digits count."""
-    if not (np.isfinite(sigma) and sigma > 0):
-        return f"{value:.5f} ± {sigma:g}"
-    decimals = max(0, 1 - int(np.floor(np.log10(sigma))))
-    return f"{value:.{decimals}f} ± {sigma:.{decimals}f}"
 
 
 class Text(str):

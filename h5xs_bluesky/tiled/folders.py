@@ -24,7 +24,7 @@ class ServedFolder:
 
     A folder with an ``experiment.h5`` is an experiment, served under its own name; elsewhere each
     HDF5 file with a q-grid is a packed or an ancestor's file, served under its file name. Symbolic
-    links are not followed.
+    links are not followed, and a subfolder that cannot be read is passed over with a warning.
 
     Parameters
     ----------
@@ -35,6 +35,7 @@ class ServedFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self._checked: dict[Path, tuple[Signature, bool]] = {}
+        self._unreadable: set[Path] = set()
 
     def files(self) -> dict[Key, Path]:
         """Give the files to serve, by the names of the containers that lead to them."""
@@ -48,12 +49,20 @@ class ServedFolder:
             if entry.name.startswith(".") or entry.is_symlink():
                 continue
             if entry.is_dir():
-                if (path / schema.EXPERIMENT_FILE).is_file():
-                    yield (*key, entry.name), path / schema.EXPERIMENT_FILE
-                elif len(key) < _MOST_LEVELS:
-                    yield from self._below(path, (*key, entry.name))
+                yield from self._in_subfolder(path, (*key, entry.name))
             elif path.suffix == schema.H5_SUFFIX and self._has_qgrid(path):
                 yield (*key, entry.name), path
+
+    def _in_subfolder(self, folder: Path, key: Key) -> Iterator[tuple[Key, Path]]:
+        try:
+            if (folder / schema.EXPERIMENT_FILE).is_file():
+                yield key, folder / schema.EXPERIMENT_FILE
+            elif len(key) <= _MOST_LEVELS:
+                yield from self._below(folder, key)
+        except OSError as error:  # somebody else's, or just removed
+            if folder not in self._unreadable:
+                logger.warning("%s is not served: %s", folder, error)
+            self._unreadable.add(folder)
 
     def _has_qgrid(self, path: Path) -> bool:
         """Tell whether a file is one of ours or of the ancestor's; looked at when it changes."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def test_executor_does_not_change_a_bit(play: Play, executor: str) -> None:
     if executor == "default":
         assert_same_bits(live, offline(experiment))
         return
-    with ProcessPoolExecutor(1) as pool:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:  # threads do not fork
         assert_same_bits(live, offline(experiment, executor=pool, progress=True))
 
 

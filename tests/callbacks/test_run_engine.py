@@ -168,6 +168,7 @@ _READER = """
 """
 
 
+@pytest.mark.alone
 def test_another_process_sees_frame_and_curve_while_the_scan_runs(
     run_engine: RunEngine, tmp_path: Path, record_property: Any
 ) -> None:
@@ -197,6 +198,7 @@ def test_another_process_sees_frame_and_curve_while_the_scan_runs(
     assert seen[20] < events[-1], "seen while the scan was running"
 
 
+@pytest.mark.alone
 def test_callback_holds_the_run_engine_for_little_more_than_the_copy(tmp_path: Path) -> None:
     """A call with a frame of 4 MB returns in a few ms, far below what a scan would notice."""
     from small_beamline import run_documents

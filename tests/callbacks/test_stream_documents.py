@@ -675,6 +675,7 @@ def test_runs_with_files_may_interleave(tmp_path: Path) -> None:
         assert np.array_equal(found[f"raw {SAXS}"], stack(5))
 
 
+@pytest.mark.alone
 def test_scan_is_not_held_by_a_file_that_does_not_come(tmp_path: Path) -> None:
     live = live_at(tmp_path, wait_s=1.5)
     run = StreamedRun({SAXS: KEYS[SAXS]}, values=tuple(MONITORS))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from traitlets.config import Config
 from h5xs_bluesky import h5xs
 from h5xs_bluesky.callbacks import LiveReduction
 from h5xs_bluesky.errors import ReductionError
-from h5xs_bluesky.magics.reports import Calibrated
 from h5xs_bluesky.reduction.guinier import Guinier
 
 Magic = Callable[[str], Any]
@@ -227,23 +225,6 @@ def test_calibration_without_rings_is_told_in_one_line(magic: Magic, experiment:
     with pytest.raises(UsageError, match="rings of AgBh, found 0") as told:
         magic("calibrate protein --dry-run")
     assert "\n" not in str(told.value)
-
-
-@pytest.mark.parametrize(
-    ("sigma_m", "said"),
-    [(2.34e-6, "0.5000000 ± 0.0000023 m"), (0.012, "0.500 ± 0.012 m"), (0.0, "0.50000 ± 0 m")],
-)
-def test_uncertainty_of_a_calibration_has_two_digits(sigma_m: float, said: str) -> None:
-    result = SimpleNamespace(
-        geometry=SimpleNamespace(distance_m=0.5),
-        sigma={"distance_m": sigma_m},
-        beam_center_px=(1.0, 2.0),
-        beam_center_sigma_px=(0.1, 0.1),
-        rings=(1, 2),
-        rms_px=0.1,
-    )
-    found: Any = SimpleNamespace(result=result, files=None)
-    assert f"_SAXS: {said}, beam at row 1.00" in repr(Calibrated(detectors={"_SAXS": found}))
 
 
 def test_what_is_measured_is_not_reduced_meanwhile(live: LiveReduction, magic: Magic) -> None:

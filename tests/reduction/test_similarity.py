@@ -153,6 +153,7 @@ def test_probability_of_a_run_is_freesas_own(bins: int, longest: int) -> None:
     assert run_probability(bins, longest) == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.alone
 def test_badly_damaged_series_is_judged_in_a_moment() -> None:
     """Long runs, each of its own length: exact integers for these once took 10 s."""
     q = np.linspace(0.01, 0.3, 1000)

@@ -278,6 +278,7 @@ def test_frame_is_made_anew_if_the_shutter_closes_during_its_exposure(tmp_path: 
     assert 0.1 < cut / full < 0.6
 
 
+@pytest.mark.alone
 def test_frames_of_full_detectors_take_little_more_than_their_exposures(
     tmp_path: Path,
 ) -> None:

@@ -1,5 +1,6 @@
 """The catalogue becomes what the folder is, whatever happened in between."""
 
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -50,6 +51,26 @@ def test_folder_is_looked_through_for_experiments_and_packed_files(folder: Path)
         ("packed.h5",): folder / "packed.h5",
     }
     assert list(ServedFolder(folder / "first").files()) == [("first",)]
+
+
+def test_a_subfolder_that_cannot_be_read_is_named_once_and_does_not_hide_the_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scandir = os.scandir
+
+    def refused(
+        path: Path,
+    ) -> Iterator[os.DirEntry[str]]:  # a user with all rights is never refused
+        if path.name == "2026-1":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    served = ServedFolder(folder)
+
+    assert list(served.files()) == list(served.files()) == [("first",), ("packed.h5",)]
+    (told,) = [record.message for record in caplog.records if "is not served" in record.message]
+    assert str(folder / "2026-1") in told
 
 
 def test_catalogue_becomes_what_the_folder_is(folder: Path) -> None:

@@ -164,6 +164,7 @@ def ask(server: Server, first: int, answers: list[Answer]) -> None:
             answers.append(Answer.of(path, http.get(f"{server.address}/api/v1/{path}")))
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(120 + REQUESTS // 5)
 def test_scan_is_served_while_it_runs_and_nothing_but_200_and_503_is_answered(
     tmp_path: Path,

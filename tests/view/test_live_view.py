@@ -328,6 +328,7 @@ def test_users_own_plots_never_land_in_a_window(live: LiveReduction, windows: An
     view.close()
 
 
+@pytest.mark.alone
 def test_scan_is_not_slowed(tmp_path: Path) -> None:
     """In pairs, with and without pictures; the median of what a call of the callback takes."""
     documents = run_documents(small_frames(40))

@@ -44,7 +44,8 @@ class ReductionMethods(Experiment):
         samples
             One or several; all by default. Of all, those without frames are passed over.
         executor
-            Runs the reduction; by default threads, one for each processor.
+            Runs the reduction; by default threads, one for each processor. Processes should be
+            started with ``spawn`` or ``forkserver``: what forks a process with threads may hang.
         progress
             Show it on the terminal.
 

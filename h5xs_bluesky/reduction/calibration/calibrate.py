@@ -117,6 +117,11 @@ class Calibration:
         }
 
     @property
+    def distance_text(self) -> str:
+        """The distance in metres and its standard uncertainty, of which two digits count."""
+        return f"{_with_sigma(self.geometry.distance_m, self.sigma['distance_m'])} m"
+
+    @property
     def beam_center_px(self) -> tuple[float, float]:
         """Row and column where the direct beam meets the detector; a whole number is a centre."""
         return beam_center_px(self.geometry)
@@ -335,3 +340,11 @@ def _check(found: Calibration) -> None:
                 f"expected {expected}, found {value}: the fit of {found.calibrant} is poor: is it "
                 "this standard, and its wavelength?"
             )
+
+
+def _with_sigma(value: float, sigma: float) -> str:
+    """Give a value with its uncertainty, of which two digits count."""
+    if not (np.isfinite(sigma) and sigma > 0):
+        return f"{value:.5f} ± {sigma:g}"
+    decimals = max(0, 1 - int(np.floor(np.log10(sigma))))
+    return f"{value:.{decimals}f} ± {sigma:.{decimals}f}"

@@ -219,3 +219,17 @@ def test_buffer_is_no_standard(h5xs_data: Path, agbh: StandardFrame) -> None:
     )
     with pytest.raises(ReductionError, match="at least 2 rings of AgBh"):
         calibrate(frame, start, AGBH)
+
+
+@pytest.mark.parametrize(
+    ("sigma_m", "said"),
+    [(2.34e-6, "0.5000000 ± 0.0000023 m"), (0.012, "0.500 ± 0.012 m"), (0.0, "0.50000 ± 0 m")],
+)
+def test_uncertainty_of_a_distance_has_two_digits(sigma_m: float, said: str) -> None:
+    truth = place(center_px=(120.0, 130.0), tilts_rad=(0.0, 0.0))
+    found = calibrate(simulated(truth, photons=1e8), truth, AGBH, tilt=False)
+    covariance = np.diag([sigma_m**2 * (name == "distance_m") for name in found.fit.parameters])
+    fit = replace(
+        found.fit, geometry=replace(truth, distance_m=0.5), covariance=covariance.astype(float)
+    )
+    assert replace(found, fit=fit).distance_text == said
