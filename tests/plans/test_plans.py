@@ -22,6 +22,8 @@ from h5xs_bluesky.sim.endstation.holders import elution, film, standard_holders
 from h5xs_bluesky.sim.profiles import ring_positions
 from h5xs_bluesky.sim.samples import PROTEIN
 
+pytestmark = pytest.mark.alone  # a busy machine delays devices that keep real time
+
 ELUTION = elution(at_s=1.0, width_s=0.12, tail_s=0.05)
 HOLDERS = standard_holders()
 HOLDERS["column"] = replace(HOLDERS["column"], concentration=ELUTION)
