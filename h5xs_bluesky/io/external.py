@@ -108,20 +108,21 @@ class ExternalDataset:
         except BaseException:
             self._file.close()
             raise
-        self._data: h5py.Dataset = found
+        # The dataset is opened for each look: one that is open twice is not refreshed.
+        self._holder, self._name = found.file, str(found.name)
+        self._shape: tuple[int, ...] = found.shape
+        self._dtype: np.dtype[Any] = found.dtype
         self._inode = os.fstat(self._file.id.get_vfd_handle()).st_ino
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of the dataset when `rows` was last called."""
-        shape: tuple[int, ...] = self._data.shape
-        return shape
+        return self._shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of the numbers."""
-        dtype: np.dtype[Any] = self._data.dtype
-        return dtype
+        return self._dtype
 
     def rows(self, dimensions: int) -> int:
         """Count what it has by now: frames (2 dimensions), rows (1), or numbers (0).
@@ -137,8 +138,8 @@ class ExternalDataset:
             there = False
         if not there:
             raise FileNotFoundError(f"{self.path}: expected the file opened before, found it gone")
-        shape = refresh(self._data).shape
-        return int(np.prod(shape[: len(shape) - dimensions]))
+        self._shape = refresh(self._open()).shape
+        return int(np.prod(self._shape[: len(self._shape) - dimensions]))
 
     def frames(self, first: int, events: int, per_event: int) -> NDArray[Any]:
         """Read the frames (n · per_event, H, W) of so many events, or of those before a gap.
@@ -156,9 +157,10 @@ class ExternalDataset:
             If it cannot be read.
         """
         found: list[NDArray[Any]] = []
+        data = self._open()
         for row in range(first, first + events * per_event):
             try:
-                found.append(read_frame(self._data, row))
+                found.append(read_frame(data, row))
             except FrameAbsentError:
                 if len(found) < per_event:
                     raise
@@ -176,14 +178,19 @@ class ExternalDataset:
             If they cannot be read.
         """
         last = first + events * per_event
+        data = self._open()
         for row in range(first, last):
-            refuse_absent(self._data, row, trailing=self._data.ndim - 1)
-        values: NDArray[Any] = self._data[first:last]
+            refuse_absent(data, row, trailing=data.ndim - 1)
+        values: NDArray[Any] = data[first:last]
         return values
 
     def close(self) -> None:
         """Close the file."""
+        self._holder.close()
         self._file.close()
+
+    def _open(self) -> h5py.Dataset:
+        return self._holder[self._name]
 
     def _stays(self, dataset: str, permanent: Sequence[Path]) -> bool:
         try:

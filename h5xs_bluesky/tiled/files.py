@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 # Folders that links may lead into beside the served file's own, separated as in PATH. They come
 # from whoever runs the server: no file, and no client that registers one, is trusted to name them.
 ROOTS_VARIABLE = "H5XS_ROOTS"
+
+# HDF5 reads one thing at a time anyway; and a dataset that two have open cannot be refreshed.
+one_reader = threading.RLock()
 
 RETRY_AFTER_S = 1
 _DATA_URIS = "data_uris"
@@ -62,7 +66,7 @@ class ServedFile:
             ``Retry-After`` if the file cannot be read at the moment.
         """
         try:
-            with open_for_reading(self.path) as file:
+            with one_reader, open_for_reading(self.path) as file:
                 yield file
         except FileNotFoundError as error:
             raise HTTPException(404, detail=f"{self.path.name} is not there") from error

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from h5xs_bluesky.errors import FileFormatError, RefusedError
 from h5xs_bluesky.io.experiment import open_for_reading
 from h5xs_bluesky.io.replace import is_locked
 from h5xs_bluesky.tiled.adapter import curve_metadata
-from h5xs_bluesky.tiled.files import ServedFile
+from h5xs_bluesky.tiled.files import ServedFile, one_reader
 from h5xs_bluesky.tiled.folders import (
     Key,
     ServedFolder,
@@ -168,8 +169,9 @@ def _with_journal(key: Key, path: Path, names: list[str]) -> Iterator[RunPlace]:
             logger.info("%s has no journal: it is served, and no run of it is published", name)
 
 
-def open_processed(place: RunPlace) -> h5py.File:
-    """Open the processed file of a run, which may be growing.
+@contextmanager
+def open_processed(place: RunPlace) -> Iterator[h5py.File]:
+    """Open the processed file of a run, which may be growing, for one read.
 
     Raises
     ------
@@ -178,7 +180,8 @@ def open_processed(place: RunPlace) -> h5py.File:
     RefusedError
         If it leads out of the experiment.
     """
-    return open_for_reading(place.own_file(schema.PROCESSED_FILE))
+    with one_reader, open_for_reading(place.own_file(schema.PROCESSED_FILE)) as file:
+        yield file
 
 
 def roots_of(place: RunPlace) -> list[Path]:

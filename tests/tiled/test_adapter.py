@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -158,6 +159,20 @@ def test_metadata_is_what_one_searches_by(experiment: Path) -> None:
     assert [metadata[key] for key in ("scan_id", "uid")] == [2, start["uid"]]
     assert metadata["curves"] == ["_SAXS", "_WAXS", "averaged", "merged", "subtracted"]
     json.dumps(metadata, allow_nan=False)
+
+
+def test_readers_side_by_side_read_each_their_own_frame(experiment: Path) -> None:
+    """HDF5 gives the first to all where a dataset is refreshed that another thread has open."""
+    with h5py.File(experiment) as file:
+        stored = file["lysozyme/primary/data/saxs_image"][()]
+    node = serve(experiment, "lysozyme")["primary"]["data"]["saxs_image"]
+
+    def read(turn: int) -> bool:
+        row = turn % len(stored)
+        return np.array_equal(node.read(NDSlice(row)), stored[row])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(read, range(400)))
 
 
 def test_sample_without_frames_has_nothing_but_its_headers(experiment: Path) -> None:
