@@ -44,7 +44,7 @@ def _measure_server(asked: argparse.Namespace) -> None:
     else:
         counts = (20, 200) if asked.quick else (20, 200, 2000)
         figures, rows = catalogue.measure(counts=counts, runs=30, budget_s=60.0)
-        figures += streaming.measure(count=50 if asked.quick else 150, pairs=6)
+        figures += streaming.measure(count=50 if asked.quick else 150, pairs=20)
     _show(figures)
     if asked.json:
         asked.json.write_text(report.to_json(figures))

@@ -25,6 +25,7 @@ from h5xs_bluesky.callbacks.live_reduction import LiveReduction
 PERIOD_S = 0.2
 _BLOCK = 10  # frames, with the server or without it
 _PAUSE_S = 0.5  # before each block
+_SETTLING = 25  # frames after the last subscriber has come: all read what they had missed
 _PROCESSES = 2  # of many subscribers
 _DIFFERENT = 8  # frames
 _WAIT_S = 60.0
@@ -77,11 +78,12 @@ class Scan:
         self._engine.subscribe(self._hand_over)  # type: ignore[no-untyped-call]
         self.begun, self.all_there, self.half = (threading.Event() for _ in range(3))
         self.handed_s: list[float] = []
-        self.paced: range = range(0)
+        self.joining_s = 0.0
+        self.settling = self.paced = range(0)
         self.block_s: dict[bool, list[float]] = {True: [], False: []}
 
     def run(self, count: int, pairs: int, others: list[Any]) -> None:
-        """Take frames until all subscribers are there, then `count` in time, then some at once.
+        """Take frames until all subscribers are up to date, then `count` in time, then some at once.
 
         Parameters
         ----------
@@ -104,14 +106,17 @@ class Scan:
         while not self.all_there.is_set():
             yield from bps.sleep(PERIOD_S)
             yield from bps.trigger_and_read([self._camera])
-        first, next_s = len(self.handed_s), time.monotonic()
-        for number in range(count):
+        joined, settling = len(self.handed_s), min(_SETTLING, count)
+        self.joining_s = self.handed_s[-1] - self.handed_s[0]
+        next_s = time.monotonic()
+        for number in range(settling + count):
             next_s += PERIOD_S
             yield from bps.sleep(max(0.0, next_s - time.monotonic()))
             yield from bps.trigger_and_read([self._camera])
-            if number == count // 2:
+            if number == settling + count // 2:
                 self.half.set()
-        self.paced = range(first, len(self.handed_s))
+        self.settling = range(joined, joined + settling)
+        self.paced = range(joined + settling, len(self.handed_s))
         for pair in range(pairs):
             for served in (pair % 2 == 0, pair % 2 == 1):
                 yield from self._block(served, others)
@@ -225,7 +230,10 @@ def measure(
 def _figures(
     scan: Scan, watched: Watched, subscribers: int, shape: tuple[int, int]
 ) -> list[Figure]:
-    delays = np.concatenate([_delays_ms(scan, each) for each in watched.found])
+    delays, settling = (
+        np.concatenate([_delays_ms(scan, each, numbers) for each in watched.found])
+        for numbers in (scan.paced, scan.settling)
+    )
     everybody = [*watched.found, *watched.late]
     complete = [each["frames"] == list(range(len(scan.handed_s))) for each in everybody]
     conditions = {
@@ -234,6 +242,8 @@ def _figures(
         "to": "the callback of SampleClient.follow has I and sigma, in another process",
         "p99_ms": float(np.percentile(delays, 99)),
         "slowest_ms": float(delays.max()),
+        "all_joined_after_s": scan.joining_s,
+        "slowest_while_settling_ms": float(settling.max()),
         "cores": cores(),
         "complete": f"{sum(complete)} of {len(complete)} subscribers had every curve once and in "
         "order, one that joined late and one that came back among them",
@@ -272,7 +282,7 @@ def _figures(
     ]
 
 
-def _delays_ms(scan: Scan, found: dict[str, Any]) -> NDArray[np.float64]:
-    """Give what each of the frames taken in time took to one subscriber."""
+def _delays_ms(scan: Scan, found: dict[str, Any], numbers: range) -> NDArray[np.float64]:
+    """Give what each of the frames took to one subscriber."""
     had = dict(zip(found["frames"], found["times_s"], strict=True))
-    return 1e3 * np.array([had[frame] - scan.handed_s[frame] for frame in scan.paced])
+    return 1e3 * np.array([had[frame] - scan.handed_s[frame] for frame in numbers])

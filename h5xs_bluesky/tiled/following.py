@@ -49,7 +49,8 @@ class Following:
         self._messages: Any = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="follow")
         self._heard = time.monotonic()
-        self._subscription = sample.parent.subscribe(self._executor)
+        self._experiment = sample.parent
+        self._subscription = self._experiment.subscribe(self._executor)
         self._subscription.child_metadata_updated.add_callback(self._update)
         self._subscription.start_in_thread()
         self._executor.submit(self._catch_up, sample.refresh().metadata)
@@ -120,12 +121,12 @@ class Following:
 
     def _find_array(self, uid: str) -> Any:
         """Look for the array beside the experiment, or beside a container above it."""
-        node = self._sample.parent
+        node = self._experiment
         for _ in self._sample.item["attributes"]["ancestors"]:
             node = node.parent
-            found = node.get(RUNS)
+            found = node.get(f"{RUNS}/{CURVES}/{uid}")
             if found is not None:
-                return found[CURVES].get(uid) if CURVES in found else None
+                return found
         return None
 
     def _take(self, update: Any) -> None:
@@ -143,7 +144,7 @@ class Following:
 
     def _give_up_to(self, last: int) -> None:
         if last > self._sent:
-            node = self._sample[schema.PROCESSED][schema.MERGED]
+            node = self._sample[schema.PROCESSED, schema.MERGED]
             self._give(node, node[self._sent : last], self._sent)
 
     def _give(self, node: Any, values: Any, first: int) -> None:
