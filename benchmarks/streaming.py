@@ -83,7 +83,7 @@ class Scan:
         self.block_s: dict[bool, list[float]] = {True: [], False: []}
 
     def run(self, count: int, pairs: int, others: list[Any]) -> None:
-        """Take frames until all subscribers are up to date, then `count` in time, then some at once.
+        """Take frames until all subscribers are there, `count` more in time, then some at once.
 
         Parameters
         ----------
