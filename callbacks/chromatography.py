@@ -40,11 +40,12 @@ class ChromatographyFollower:
     """Follows the processed runs of series, and emits a run of its own for each.
 
     Subscribe it to `LiveReduction`, and others to it; each has a thread of its own, so that a slow
-    plot delays nothing. Stream ``primary`` has an event for each
-    frame, with ``frame``, ``intensity`` (over the trace's range of q), ``rg`` (Å) and ``i0``, each
-    with its ``_sigma``, and ``buffer``, how many frames that has by now. Before it is known, and
-    where nothing elutes, Rg and I(0) are NaN. At the end of the run all is analysed again as
-    offline; stream ``subtracted`` has one event: the average over the peak less the buffer.
+    plot delays nothing. Stream ``primary`` has an event for each frame, with ``frame``,
+    ``intensity`` (over the trace's range of q), ``net`` (that less the buffer's), ``rg`` (Å) and
+    ``i0``, each with its ``_sigma``, and ``buffer``, how many frames that has by now. Before it is
+    known ``net``, Rg and I(0) are NaN, and the last two where nothing elutes. At the end of the run
+    all is analysed again as offline; stream ``subtracted`` has one event: the average over the peak
+    less the buffer.
 
     Parameters
     ----------
@@ -155,7 +156,7 @@ class ChromatographyFollower:
         beam, beam_sigma = self._beam(series, data, q, curve)
         point = series.running.add(curve, beam=beam, beam_sigma=beam_sigma)
         values: Document = {"frame": int(data["frame"])}
-        for name in ("intensity", "rg", "i0"):
+        for name in ("intensity", "net", "rg", "i0"):
             values[name], values[f"{name}_sigma"] = getattr(point, name)
         series.event(schema.PRIMARY, {**values, schema.BUFFER: point.buffer}, ["rg", "i0"])
 

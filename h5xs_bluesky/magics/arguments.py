@@ -12,6 +12,7 @@ PLOTS = {
     "selection": "which frames are averaged, and why others are not",
     "monitors": "the readings of the monitors",
     "pattern": "the latest frame of each detector",
+    "sec": "a series behind a column: Rg and I(0) against frame, the peak less the buffer",
 }
 
 _NEWEST = "its group or name; by default the one measured last"

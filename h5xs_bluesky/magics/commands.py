@@ -125,6 +125,10 @@ def _draw(dt: h5xs, name: str, group: str, figure: "Figure") -> Any:
     if group == "pattern":
         figure.set_size_inches(11.0, 5.0)
         return dt.show_data(name, frn=-1, fig=figure)
+    if group == "sec":
+        figure.set_size_inches(9.0, 7.5)
+        dt.process_sec(name)
+        return dt.plot_sec(name, fig=figure).axes
     ax = figure.subplots()
     draw: dict[str, Callable[[], Any]] = {
         "frames": lambda: dt.plot_d1s(name, ax),

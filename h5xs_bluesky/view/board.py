@@ -7,6 +7,7 @@ from typing import Any
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data2d import Data2d
 from h5xs_bluesky.api.processed_documents import RAW_RUN, REDUCED
+from h5xs_bluesky.callbacks.chromatography import STAGE as SERIES_STAGE
 from h5xs_bluesky.callbacks.documents import Document
 from h5xs_bluesky.io.names import split_names
 from h5xs_bluesky.reduction.monitors import MonitorReadings
@@ -17,7 +18,7 @@ _LAST_RUNS = 4  # that a buffer measured later may belong to
 
 
 class Board:
-    """The newest run that has frames; a callback for the documents of processed runs.
+    """The newest run that has frames; a callback for documents of processed runs, and of series.
 
     It holds the curves of the last few runs, at most a thousand of each: nothing waits in it, and
     the latest wins. The run before stays until the first frame of the next. A run whose buffer was
@@ -29,6 +30,7 @@ class Board:
         self._number = 0
         self._runs: dict[str, tuple[int, ShownRun]] = {}  # those that go on, by their order
         self._last: dict[str, tuple[int, ShownRun]] = {}  # the last few, by their raw runs
+        self._series: set[str] = set()  # those of them that a follower of series sends
         self._streams: dict[str, tuple[str, str]] = {}  # run and stream of each descriptor
         self._shown: tuple[int, ShownRun] | None = None
 
@@ -82,9 +84,12 @@ class Board:
 
     def _begin(self, start: Document) -> None:
         raw_uid = str(start[RAW_RUN])
-        if start.get("analysis_stage") != REDUCED:  # a buffer that came later: no frames
+        stage = start.get("analysis_stage")
+        if stage != REDUCED:  # of a series, or with a buffer that came later: no frames
             if raw_uid in self._last:
                 self._runs[start["uid"]] = self._last[raw_uid]
+                if stage == SERIES_STAGE:
+                    self._series.add(start["uid"])
             return
         self._number += 1
         run = ShownRun(
@@ -98,6 +103,9 @@ class Board:
 
     def _take(self, uid: str, stream: str, data: Mapping[str, Any]) -> None:
         number, run = self._runs[uid]
+        if uid in self._series:
+            run.take_of_series(stream, data)
+            return
         run.take(stream, data)
         if self._shown is None:
             self._shown = (number, run)
@@ -110,6 +118,7 @@ class Board:
 
     def _end(self, stop: Document) -> None:
         found = self._runs.pop(stop["run_start"], None)
+        self._series.discard(stop["run_start"])
         self._streams = {d: each for d, each in self._streams.items() if each[0] in self._runs}
         if found is not None and not found[1].ended:
             found[1].ended = str(stop["exit_status"])

@@ -2,25 +2,33 @@
 
 import atexit
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from h5xs_bluesky.callbacks.chromatography import ChromatographyFollower
+from h5xs_bluesky.callbacks.documents import Document
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
 from h5xs_bluesky.errors import ConfigurationError
 from h5xs_bluesky.view.board import Board
 from h5xs_bluesky.view.file_reader import FileReader
 from h5xs_bluesky.view.picture_screen import PictureScreen
 from h5xs_bluesky.view.window_screen import WindowScreen, can_show_windows
-from h5xs_bluesky.view.windows import WINDOWS, chosen_windows
+from h5xs_bluesky.view.windows import CHROMATOGRAM, WINDOWS, chosen_windows
 
 logger = logging.getLogger(__name__)
+
+DEFAULT_WINDOWS = tuple(name for name in WINDOWS if name != CHROMATOGRAM)
 
 _LAST_RUN_S = 5.0
 _NO_WINDOWS = (
     "expected a backend of matplotlib's that has windows, or a folder for pictures, found neither: "
     "choose one with %matplotlib, or give LiveView(..., folder=...)"
 )
+
+
+def _is_sec_series(start: Mapping[str, Any]) -> bool:
+    return start.get("plan_name") == "sec_series"
 
 
 class LiveView:
@@ -36,13 +44,17 @@ class LiveView:
     live
         The live reduction that is followed, from its next run on.
     windows
-        Which: ``"curves"``, ``"waterfall"``, ``"transmission"``, ``"selection"``, ``"pattern"``.
+        Which: ``"curves"``, ``"waterfall"``, ``"transmission"``, ``"selection"``, ``"pattern"``,
+        and ``"chromatogram"`` of series behind a column; by default all but the last.
     folder
         Gets a picture of each, ``<window>.png``, replaced at a run's end and, where there are no
         windows, every 5 s while it goes on.
     rings
         Of the pattern: a calibrant's name, a list of q in Å⁻¹, or () for none; by default those of
         the calibrant that the sample is called after, else q at round values.
+    is_series
+        Told a processed run's start document, says whether the run is a series behind a column, by
+        default those of the plan `sec_series`.
 
     Raises
     ------
@@ -62,9 +74,10 @@ class LiveView:
         self,
         live: LiveReduction,
         *,
-        windows: Sequence[str] = tuple(WINDOWS),
+        windows: Sequence[str] = DEFAULT_WINDOWS,
         folder: str | Path | None = None,
         rings: Any = None,
+        is_series: Callable[[Mapping[str, Any]], bool] = _is_sec_series,
     ) -> None:
         kinds = chosen_windows(windows)
         self._live = live
@@ -85,7 +98,11 @@ class LiveView:
                 PictureScreen(self._board, kinds, rings=rings, folder=Path(folder), at_end=at_end)
             )
         self._reader = FileReader(self._board, live, list(kinds.values()))
-        self._token: int | None = live.subscribe(self._board)
+        self._follower: ChromatographyFollower | None = None
+        if CHROMATOGRAM in kinds:
+            self._follower = ChromatographyFollower(live.beamline, follows=is_series)
+            self._follower.subscribe(self._board)
+        self._token: int | None = live.subscribe(self._take)
         atexit.register(self.close)
 
     @property
@@ -109,6 +126,14 @@ class LiveView:
         atexit.unregister(self.close)
         self._live.wait(_LAST_RUN_S)
         self._live.unsubscribe(token)
+        if self._follower is not None:
+            self._follower.close()
         self._reader.close()
         for screen in self._screens:
             screen.close()
+
+    def _take(self, name: str, doc: Document) -> None:
+        """Tell the board, then the follower of series: the board knows their run by then."""
+        self._board(name, doc)
+        if self._follower is not None:
+            self._follower(name, doc)

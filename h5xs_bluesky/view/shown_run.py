@@ -20,7 +20,7 @@ LATEST = 5  # frames that are kept in any case
 
 # What may have changed since a window was drawn.
 FRAMES, RESULTS, PATTERNS, SELECTION = "frames", "results", "patterns", "selection"
-READINGS = "readings"
+READINGS, SERIES = "readings", "series"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -41,6 +41,27 @@ class FrameRow:
     curve: Array
     transmitted: float
     incident: float
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class ShownSeries:
+    """What a follower has found of a series behind a column so far.
+
+    Parameters
+    ----------
+    points
+        The data of its events, one for each frame.
+    result
+        Those of its last event: ranges, and the curve of the sample less the buffer.
+    """
+
+    points: list[Mapping[str, Any]] = field(default_factory=list)
+    result: Mapping[str, Any] | None = None
+
+    def values(self, name: str) -> Array:
+        """Give a value of each frame and its σ, (n, 2)."""
+        pairs = [(point[name], point[f"{name}_sigma"]) for point in self.points]
+        return np.array(pairs, dtype=float).reshape(-1, 2)
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -73,6 +94,8 @@ class ShownRun:
         Of the frames so far, or of the run.
     readings
         Of monitors that run on their own, once the run has ended.
+    series
+        Of a series behind a column, what is known of its frames.
     versions
         Counts changes, by what changed.
     """
@@ -93,6 +116,7 @@ class ShownRun:
     patterns: Mapping[str, Data2d] = field(default_factory=dict)
     selection: Selection | None = None
     readings: MonitorReadings | None = None
+    series: ShownSeries = field(default_factory=ShownSeries)
     versions: dict[str, int] = field(default_factory=dict)
     _sums: Array | None = None  # (3, nq): of I and σ², and how many frames
 
@@ -140,12 +164,21 @@ class ShownRun:
             self.subtracted, self.buffer = curve, str(data[schema.BUFFER])
             self.changed(RESULTS)
 
+    def take_of_series(self, stream: str, data: Mapping[str, Any]) -> None:
+        """Take the data of one event of the follower of a series."""
+        if stream == schema.PRIMARY:
+            self.series.points.append(data)
+        elif stream == schema.SUBTRACTED:
+            self.series.result = data
+        self.changed(SERIES)
+
     def copy(self) -> "ShownRun":
         """Give what is there now, which later frames do not change."""
         return replace(
             self,
             rows=list(self.rows),
             latest=deque(self.latest, maxlen=LATEST),
+            series=replace(self.series, points=list(self.series.points)),
             versions=dict(self.versions),
             _sums=None if self._sums is None else self._sums.copy(),
         )

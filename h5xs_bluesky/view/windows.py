@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from h5xs_bluesky import schema
+from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.plots.axes import prepare_axes
+from h5xs_bluesky.api.plots.chromatograms import SIZE_INCHES, Elution, plot_chromatogram
 from h5xs_bluesky.api.plots.series import (
     plot_latest,
     plot_selection,
@@ -15,10 +18,20 @@ from h5xs_bluesky.api.plots.series import (
     plot_waterfall,
 )
 from h5xs_bluesky.errors import ReductionError
-from h5xs_bluesky.view.shown_run import FRAMES, PATTERNS, READINGS, RESULTS, SELECTION, ShownRun
+from h5xs_bluesky.view.shown_run import (
+    FRAMES,
+    PATTERNS,
+    READINGS,
+    RESULTS,
+    SELECTION,
+    SERIES,
+    ShownRun,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+CHROMATOGRAM = "chromatogram"
 
 _TITLE_SIZE = "medium"
 _CIRCLES = 5
@@ -37,15 +50,18 @@ class WindowKind:
         What makes it out of date.
     size_inch
         Width and height.
+    needs
+        Until this has changed once in a run there is nothing to be drawn of it.
     """
 
     draw: Callable[["Figure", ShownRun, Any], None]
     topics: Sequence[str]
     size_inch: tuple[float, float] = (6.4, 4.8)
+    needs: str = "run"
 
     def version(self, versions: Mapping[str, int]) -> tuple[int, ...]:
         """Give what differs once the window is out of date; nothing to be drawn is ()."""
-        if not versions:
+        if self.needs not in versions:
             return ()
         return tuple(versions.get(topic, 0) for topic in ("run", *self.topics))
 
@@ -121,6 +137,29 @@ def draw_pattern(figure: "Figure", run: ShownRun, rings: Any = None) -> None:
         ax.set_title(ax.get_title(), fontsize=_TITLE_SIZE)
 
 
+def draw_chromatogram(figure: "Figure", run: ShownRun, rings: Any = None) -> None:
+    """Draw Rg and I(0) of a series against frame; in the end the peak less the buffer as well."""
+    del rings
+    found, curve = run.series.result, None
+    if found is not None:
+        curve = Data1d(
+            qgrid=np.asarray(found["q"]),
+            data=np.asarray(found["I"]),
+            err=np.asarray(found["sigma"]),
+            label=run.name,
+        )
+    elution = Elution(
+        net=run.series.values("net"),
+        rg=run.series.values("rg"),
+        i0=run.series.values("i0"),
+        **{
+            name: None if found is None else np.asarray(found[name], dtype=bool)
+            for name in (schema.BUFFER_FRAMES, schema.SAMPLE_FRAMES)
+        },
+    )
+    plot_chromatogram(figure, elution, curve, title=_title(run), fontsize=_TITLE_SIZE)
+
+
 def draw_message(figure: "Figure", text: str) -> None:
     """Write what there is to wait for."""
     figure.text(0.5, 0.5, text, ha="center", va="center", color="0.4")
@@ -150,6 +189,9 @@ WINDOWS: Mapping[str, WindowKind] = {
     "transmission": WindowKind(draw=draw_transmission, topics=(FRAMES, RESULTS, READINGS)),
     "selection": WindowKind(draw=draw_selection, topics=(SELECTION, RESULTS)),
     "pattern": WindowKind(draw=draw_pattern, topics=(PATTERNS,), size_inch=(11.0, 5.0)),
+    CHROMATOGRAM: WindowKind(
+        draw=draw_chromatogram, topics=(SERIES,), size_inch=SIZE_INCHES, needs=SERIES
+    ),
 }
 
 

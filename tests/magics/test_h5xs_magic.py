@@ -9,6 +9,7 @@ import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.image import imread
+from measured_column import MeasuredColumn
 from pictures import is_drawn
 from small_beamline import run_documents, small_beamline, small_frames, write_experiment
 from traitlets.config import Config
@@ -199,6 +200,16 @@ def test_plot_is_saved(
     path = magic(f"plot {arguments} --save {tmp_path / 'plot.png'}")
     assert path == tmp_path / "plot.png"
     assert is_drawn(imread(path)), reason
+
+
+def test_series_behind_a_column_is_analysed_for_a_plot_and_not_saved(
+    magic: Magic, column: MeasuredColumn, tmp_path: Path
+) -> None:
+    magic(f"use {column.file}")
+    path = magic(f"plot column sec --save {tmp_path / 'plot.png'}")
+    assert is_drawn(imread(path))
+    with pytest.raises(ReductionError, match="expected a chromatogram, found none"):
+        h5xs(column.file).get_sec("column")
 
 
 def test_plot_gives_axes(magic: Magic, experiment: Path, caplog: pytest.LogCaptureFixture) -> None:

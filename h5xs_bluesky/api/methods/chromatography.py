@@ -118,13 +118,17 @@ class ChromatographyMethods(Experiment):
             )
         return reduced.chromatogram
 
-    def plot_sec(self, sn: str | None = None, *, fontsize: Any = "large") -> "Figure":
+    def plot_sec(
+        self, sn: str | None = None, *, fig: "Figure | None" = None, fontsize: Any = "large"
+    ) -> "Figure":
         """Plot chromatogram and Rg against frame, and the curve of the peak less the buffer.
 
         Parameters
         ----------
         sn
             The sample.
+        fig
+            Where; a new figure if there is none.
         fontsize
             Of the axes' labels, as matplotlib takes it.
 
@@ -138,13 +142,19 @@ class ChromatographyMethods(Experiment):
         ReductionError
             If the sample was not analysed (`process_sec`).
         """
-        from h5xs_bluesky.api.plots.chromatograms import plot_chromatogram
+        from matplotlib import pyplot as plt
+
+        from h5xs_bluesky.api.plots.chromatograms import SIZE_INCHES, Elution, plot_chromatogram
 
         name = self._source.resolve(sn)
         chromatogram = self.get_sec(name)
         subtracted = self._memory.curves(name, schema.SUBTRACTED)
         (curve,) = [subtracted] if isinstance(subtracted, Data1d) else subtracted
-        return plot_chromatogram(chromatogram, curve, title=name, fontsize=fontsize)
+        if fig is None:
+            fig = plt.figure(figsize=SIZE_INCHES, layout="constrained")
+        elution = Elution.of(chromatogram)
+        plot_chromatogram(fig, elution, curve, title=name, fontsize=fontsize)
+        return fig
 
     def _reduced_series(self, name: str) -> ReducedSample:
         reduced = self._memory.load(name)

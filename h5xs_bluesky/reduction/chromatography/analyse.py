@@ -64,10 +64,7 @@ class Chromatogram:
     @property
     def net(self) -> NDArray[np.float64]:
         """The integrated intensity less the buffer's, and its σ, (n, 2)."""
-        part = self.intensity[self.buffer_frames]
-        level = np.nanmean(part[:, 0])
-        sigma = np.sqrt(np.nansum(part[:, 1] ** 2)) / len(part)
-        return np.stack([self.intensity[:, 0] - level, np.hypot(self.intensity[:, 1], sigma)], 1)
+        return above_buffer(self.intensity, self.buffer_frames)
 
     @property
     def drift(self) -> tuple[float, float]:
@@ -80,6 +77,16 @@ class Chromatogram:
             return np.nan, np.nan
         sigma = np.sqrt(np.sum(net[:, 1] ** 2)) / len(net)
         return float(net[:, 0].mean() / self.main.height), float(sigma / self.main.height)
+
+
+def above_buffer(
+    intensity: NDArray[np.float64], buffer_frames: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Give intensities less the mean of those of the buffer's frames, and σ, (n, 2)."""
+    part = intensity[buffer_frames]
+    level = np.nanmean(part[:, 0])
+    sigma = np.sqrt(np.nansum(part[:, 1] ** 2)) / len(part)
+    return np.stack([intensity[:, 0] - level, np.hypot(intensity[:, 1], sigma)], 1)
 
 
 def analyse_elution(

@@ -6,7 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky.errors import ReductionError
-from h5xs_bluesky.reduction.chromatography.analyse import Chromatogram, analyse_elution
+from h5xs_bluesky.reduction.chromatography.analyse import (
+    Chromatogram,
+    above_buffer,
+    analyse_elution,
+)
 from h5xs_bluesky.reduction.chromatography.baseline import find_baseline
 from h5xs_bluesky.reduction.chromatography.frames import ElutionFrames
 from h5xs_bluesky.reduction.chromatography.guinier_series import fit_guinier_series
@@ -23,13 +27,14 @@ class ElutionPoint:
 
     Parameters
     ----------
-    intensity, rg, i0
-        Each with its σ, as in `Chromatogram`; Rg and I(0) are NaN before the buffer is known.
+    intensity, net, rg, i0
+        Each with its σ, as in `Chromatogram`; all but the first are NaN before the buffer is known.
     buffer
         How many frames the buffer has by now; 0 while it is not known.
     """
 
     intensity: tuple[float, float]
+    net: tuple[float, float]
     rg: tuple[float, float]
     i0: tuple[float, float]
     buffer: int
@@ -104,7 +109,8 @@ class RunningElution:
             largest_q_rg=self._options.largest_q_rg,
             common=common[newest],
         )
-        return self._point(number, _pair(rg), _pair(i0), int(buffer.sum()))
+        net = above_buffer(trace, buffer)[number:]
+        return self._point(number, _pair(net), _pair(rg), _pair(i0), int(buffer.sum()))
 
     def frames(self) -> ElutionFrames:
         """Give the frames so far."""
@@ -140,12 +146,17 @@ class RunningElution:
     def _point(
         self,
         number: int,
+        net: tuple[float, float] = _NOTHING,
         rg: tuple[float, float] = _NOTHING,
         i0: tuple[float, float] = _NOTHING,
         buffer: int = 0,
     ) -> ElutionPoint:
         return ElutionPoint(
-            intensity=_pair(self._trace[number : number + 1]), rg=rg, i0=i0, buffer=buffer
+            intensity=_pair(self._trace[number : number + 1]),
+            net=net,
+            rg=rg,
+            i0=i0,
+            buffer=buffer,
         )
 
 
