@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,16 @@ class Terminal:
         """Type a line; gives what is shown until the next prompt."""
         self.process.sendline(line)
         return _until_prompt(self.process, _STEP_S)
+
+    def hang_up(self) -> None:
+        """Close the terminal, as a connection that is lost does; waits for the session's end."""
+        self.process.ptyproc.fileobj.close()
+        self.process.closed = self.process.ptyproc.closed = True
+        try:
+            wait_until(lambda: not self.process.isalive())
+        finally:
+            if self.process.isalive():
+                self.process.kill(signal.SIGKILL)
 
     def leave(self) -> int:
         """Leave as a user does; gives the exit status."""
@@ -142,14 +153,22 @@ def test_second_session_in_the_folder_stops_and_tells_what_to_do(tmp_path: Path)
         assert "False" in second.type("'RE' in globals()")
 
 
-def test_plan_that_is_paused_is_aborted_when_the_session_is_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("state", "how"),
+    [("paused", "exit"), ("paused", "terminal closed"), ("running", "terminal closed")],
+)
+def test_plan_is_aborted_when_the_session_is_left(state: str, how: str, tmp_path: Path) -> None:
     with session(tmp_path, H5XS_WITHOUT="server,view") as terminal:
         terminal.process.sendline('RE(count_sample("protein", frames=500))')
         wait_until(lambda: list((tmp_path / "data/experiment").glob("protein/*.h5")))
-        terminal.process.sendintr()
-        paused = _until_prompt(terminal.process, _STEP_S)
-        assert "'paused'" in terminal.type("RE.state"), paused
-        terminal.leave()
+        if state == "paused":
+            terminal.process.sendintr()
+            paused = _until_prompt(terminal.process, _STEP_S)
+            assert "'paused'" in terminal.type("RE.state"), paused
+        if how == "exit":
+            terminal.leave()
+        else:
+            terminal.hang_up()
     with h5py.File(tmp_path / "data/experiment/experiment.h5") as file:
         stop = json.loads(file["protein"].attrs["stop"])
     assert stop["exit_status"] == "abort", "the plan came to its end, which closes the shutter"

@@ -2,7 +2,10 @@
 
 import logging
 import os
+import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +21,9 @@ FOLDER_VARIABLE = "H5XS_FOLDER"
 WITHOUT_VARIABLE = "H5XS_WITHOUT"
 DEFAULT_FOLDER = "h5xs-data"
 LOCK_FILE = "session.lock"
+
+_ABORT_WITHIN_S = 30.0
+_LOOK_S = 0.05
 
 _MAKERS = {
     "RE": "10-engine.py",
@@ -104,13 +110,23 @@ class Session:
         self._lock = lock
 
     def abort_when_left(self) -> None:
-        """Let the end of the process abort a plan that is paused: its shutter may be open."""
-        # What atexit calls comes too late: threads, which devices may need, cannot be had then.
-        threading._register_atexit(self._abort_what_is_paused)  # type: ignore[attr-defined] # noqa: SLF001
+        """Let the end of the process abort a plan that is not done: its shutter may be open.
 
-    def _abort_what_is_paused(self) -> None:
-        if self.RE.state == "paused":
-            self.RE.abort("the session was left")
+        So does a terminal that is closed, or a connection that is lost (SIGHUP), and SIGTERM.
+        """
+        # What atexit calls comes too late: threads, which devices may need, cannot be had then.
+        threading._register_atexit(self._abort_plan)  # type: ignore[attr-defined] # noqa: SLF001
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _leave)
+
+    def _abort_plan(self) -> None:
+        if self.RE.state not in ("paused", "running"):
+            return
+        self.RE.abort("the session was left")
+        end = time.monotonic() + _ABORT_WITHIN_S
+        while self.RE.state != "idle" and time.monotonic() < end:
+            time.sleep(_LOOK_S)
 
     @contextmanager
     def optional(self, part: str) -> Iterator[None]:
@@ -168,6 +184,17 @@ class Session:
                 f"{', '.join(unknown)}"
             )
         return "\n".join(lines)
+
+
+def _leave(number: int, frame: Any) -> None:
+    """End the process as `exit()` does; what is printed into a closed terminal must not fail."""
+    del frame
+    if number == signal.SIGHUP:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.__stdout__, sys.__stderr__):
+            if stream is not None:
+                os.dup2(nowhere, stream.fileno())
+    raise SystemExit(128 + number)
 
 
 def _unwanted() -> list[str]:

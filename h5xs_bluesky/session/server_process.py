@@ -2,6 +2,7 @@
 
 import atexit
 import json
+import logging
 import os
 import secrets
 import subprocess
@@ -13,6 +14,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from h5xs_bluesky.errors import ServerError
+
+logger = logging.getLogger(__name__)
 
 _STOP_WITHIN_S = 10.0
 _LOOK_S = 0.1
@@ -54,6 +57,7 @@ class ServerProcess:
         self.api_key = api_key or secrets.token_hex(16)
         self.log = log
         self._line = ""
+        self._stopping = False
         self._started = threading.Event()
         folder.mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -172,6 +176,7 @@ class ServerProcess:
     def stop(self) -> None:
         """End the server; nothing happens if it has ended."""
         atexit.unregister(self.stop)
+        self._stopping = True
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:
@@ -186,6 +191,10 @@ class ServerProcess:
                 self._line = output.readline()
                 self._started.set()
                 output.read()
+        if self._line and not self._stopping:
+            logger.warning(
+                "The Tiled server has ended; scans and their files do not need it. See %s", self.log
+            )
 
     def _last_message(self) -> str:
         lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()

@@ -88,14 +88,14 @@ class PublishedRuns:
         self._done: dict[RunPlace, Signature] = {}
         self._tried: dict[RunPlace, float] = {}
         self._containers: dict[str, Any] = {}
-        self._stale = False
+        self._stale = self._latest_first = False
 
     def forget(self) -> None:
         """Look at the catalogue anew at the next occasion: it may not be what it was."""
         self._stale = True
 
     def update(self, stop: threading.Event | None = None, *, most: int | None = None) -> Published:
-        """Write what the catalogue lacks, the latest runs first.
+        """Write what the catalogue lacks, the latest and the earliest runs first, in turn.
 
         Parameters
         ----------
@@ -123,7 +123,12 @@ class PublishedRuns:
         return found
 
     def _waiting(self) -> list[RunPlace]:
-        """List the runs whose files are not those that were published, the latest first."""
+        """List the runs whose files are not those that were published.
+
+        The latest first, the next time the earliest: new ones come soon, and no old one waits for
+        as long as new ones come.
+        """
+        self._latest_first = not self._latest_first
         now = time.monotonic()
         waiting = []
         for place in self._folder.places():
@@ -131,7 +136,8 @@ class PublishedRuns:
             tried = now - self._tried.get(place, -_AGAIN_S) < _AGAIN_S
             if self._done.get(place) != signature and not tried:
                 waiting.append((signature, place))
-        return [place for _, place in sorted(waiting, key=lambda each: str(each[0]), reverse=True)]
+        waiting.sort(key=lambda each: str(each[0]), reverse=self._latest_first)
+        return [place for _, place in waiting]
 
     def _update(self, place: RunPlace, found: Published) -> None:
         signature = place.signature()

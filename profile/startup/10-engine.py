@@ -10,7 +10,6 @@ RE = session.RE = RunEngine(
     MetadataFile(session.folder / "metadata.json"), during_task=WhileScanning()
 )
 session.abort_when_left()
-RE.md["beamline_id"] = "simulated"
 bec = BestEffortCallback()
 bec.disable_plots()  # 60-view.py draws curves
 RE.subscribe(bec)

@@ -1,4 +1,4 @@
-"""Live reduction: the three lines that a beamline with a profile of its own adds, and no more."""
+"""Live reduction: what a beamline with a profile of its own adds."""
 
 from pathlib import Path
 
@@ -11,4 +11,5 @@ PROFILE = Path(__file__).resolve().parents[1]
 beamline = session.beamline = Beamline.from_toml(PROFILE / "beamline.toml")
 live = session.live = LiveReduction(beamline, session.folder / "experiment")
 session.RE.subscribe(live)
+session.RE.md["beamline_id"] = beamline.name
 session.notes.append(f"live     reduces every run into {live.folder}")

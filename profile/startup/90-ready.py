@@ -9,7 +9,8 @@ with session.optional("magics"):
 db = None
 if session.server is not None:
     with session.optional("server"):
-        db = session.db = session.server.client("runs/raw", timeout_s=20)
+        runs = session.server.client("runs/raw", timeout_s=20)
+        db = session.db = runs.sort(("start.time", 1))  # not by when they were published
         session.notes.append(f"server   {session.server.browser_address()}")
         session.notes.append("         db holds the raw runs, for example db[-1]")
 

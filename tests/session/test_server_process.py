@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from small_server import wait_until
 
 from h5xs_bluesky.errors import ServerError
 from h5xs_bluesky.session import ServerProcess
@@ -52,6 +53,19 @@ def test_the_server_ends_with_a_process_that_is_killed(tmp_path: Path) -> None:
     while _is_running(int(pid)):
         assert time.monotonic() < end, "the server outlived its session"
         time.sleep(0.05)
+
+
+def test_the_end_of_a_server_that_nobody_stopped_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ServerProcess(tmp_path / "data", log=tmp_path / "server.log") as server:
+        server.address()
+        os.kill(server.pid, signal.SIGKILL)
+        wait_until(lambda: "The Tiled server has ended" in caplog.text)
+    caplog.clear()
+    with ServerProcess(tmp_path / "data", log=tmp_path / "server.log") as server:
+        server.address()
+    assert caplog.text == ""
 
 
 def test_ctrl_c_reaches_the_session_and_not_the_server(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from h5xs_bluesky.config import Roots
 from h5xs_bluesky.io.journal import JournalWriter
 from h5xs_bluesky.tiled.curve_stream import COMPLETE
 from h5xs_bluesky.tiled.publishing import Publication
+from h5xs_bluesky.tiled.published_runs import PublishedRuns
 from h5xs_bluesky.tiled.run_documents import (
     digest,
     processed_documents,
@@ -345,6 +346,21 @@ def test_run_that_goes_on_has_curves_and_is_written_at_its_end(target: tuple[Ser
     assert outcome.written == ["going/going"]
     node = client["runs/curves"][uid]
     assert (node.shape[0], node.metadata[COMPLETE]) == (3, True)
+
+
+def test_no_run_waits_for_as_long_as_new_ones_come(target: tuple[Server, Path]) -> None:
+    """One at a time, as the server does it: the latest, the earliest, the latest, ..."""
+    server, folder = target
+    names = ["a", "b", "c", "d"]
+    runs = [run_documents(small_frames(1), sample_name=name) for name in names]
+    write_experiment(folder / "turns", *runs)
+    client = server.client().create_container("turns")
+    Publication(client, folder / "turns", runs=False).update()
+    published = PublishedRuns(client, folder / "turns")
+    written = [published.update(most=1).written for _ in names]
+    assert written == [["turns/d"], ["turns/a"], ["turns/c"], ["turns/b"]]
+    latest = client["runs/raw"].sort(("start.time", -1)).values().first()
+    assert latest.metadata["start"]["sample_name"] == "d", "whenever it was published"
 
 
 def test_server_that_comes_late_gets_what_it_missed(
