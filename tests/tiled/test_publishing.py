@@ -32,8 +32,8 @@ from h5xs_bluesky.cli import app
 from h5xs_bluesky.config import Roots
 from h5xs_bluesky.io.journal import JournalWriter
 from h5xs_bluesky.tiled.curve_stream import COMPLETE
-from h5xs_bluesky.tiled.publishing import Publication
 from h5xs_bluesky.tiled.published_runs import PublishedRuns
+from h5xs_bluesky.tiled.publishing import Publication
 from h5xs_bluesky.tiled.run_documents import (
     digest,
     processed_documents,
