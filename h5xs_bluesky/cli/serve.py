@@ -71,6 +71,8 @@ def serve(
         typer.echo(f"Serving {folder}\n  in a browser  {url}")
         arguments = f'"{address}"' if public else f'"{address}", api_key="{key}"'
         typer.echo(f"  in Python     tiled.client.from_uri({arguments})")
+        if not public:
+            typer.echo("  The key also lets its holder change and delete what is in the catalogue.")
 
     try:
         options = ServerOptions(

@@ -85,6 +85,7 @@ class ServerOptions:
 
 def server_configuration(options: ServerOptions, *, catalog: Path, api_key: str) -> dict[str, Any]:
     """Give Tiled's configuration of a server, with the keys of its YAML files."""
+    from h5xs_bluesky.tiled.other_types import adapters_of_other_types
     from h5xs_bluesky.tiled.serializers import FILE_EXTENSIONS, MEDIA_TYPES
 
     return {
@@ -92,7 +93,7 @@ def server_configuration(options: ServerOptions, *, catalog: Path, api_key: str)
             "uri": f"sqlite:///{catalog.resolve()}",
             "readable_storage": [str(options.folder.resolve())],
             "writable_storage": writable_storage(catalog),
-            "adapters_by_mimetype": dict(MIMETYPES),
+            "adapters_by_mimetype": {**adapters_of_other_types(), **MIMETYPES},
         },
         "authentication": {
             "single_user_api_key": api_key,
