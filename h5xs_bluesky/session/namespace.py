@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from h5xs_bluesky.errors import FileInUseError
+from h5xs_bluesky.errors import ConfigurationError, FileInUseError
 from h5xs_bluesky.io.replace import FileLock
 
 logger = logging.getLogger(__name__)
@@ -95,17 +95,24 @@ class Session:
         ------
         FileInUseError
             If another session has it.
+        ConfigurationError
+            If nothing can be written there.
         """
         if self._lock is not None:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / LOCK_FILE)
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except FileInUseError:
             raise FileInUseError(
                 f"{self.folder}: expected a folder without a session, found that another one is at "
                 f"work there: leave that, or set {FOLDER_VARIABLE} to another folder"
+            ) from None
+        except OSError as error:
+            raise ConfigurationError(
+                f"expected a folder that can be written into, found {self.folder}: "
+                f"{error.strerror}: set {FOLDER_VARIABLE} to another folder"
             ) from None
         self._lock = lock
 

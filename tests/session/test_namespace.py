@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from h5xs_bluesky.errors import FileInUseError
+from h5xs_bluesky.errors import ConfigurationError, FileInUseError
 from h5xs_bluesky.session import Session
 
 
@@ -68,6 +68,13 @@ def test_second_session_in_a_folder_is_refused_until_the_first_has_ended(
     session.claim()
     with pytest.raises(FileInUseError):
         Session().claim()
+
+
+def test_folder_that_cannot_be_written_is_told_with_what_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="set H5XS_FOLDER to another folder") as told:
+        Session(folder=tmp_path / "file" / "data").claim()
+    assert str(tmp_path / "file" / "data") in str(told.value)
 
 
 def test_unwanted_part_that_does_not_exist_is_told(
