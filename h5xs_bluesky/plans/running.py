@@ -8,6 +8,7 @@ from bluesky import preprocessors as bpp
 from bluesky.utils import MsgGenerator
 
 OPEN, CLOSED = "Open", "Close"  # what a shutter takes
+EXPOSURE = "exposure_time"  # what devices are configured by
 SETTLE_S = 0.2  # what monitors need before and behind an edge of the shutter
 
 
@@ -99,8 +100,9 @@ def set_exposure(
 ) -> MsgGenerator[None]:
     """Tell devices how long an exposure is; in an open run, so that files go where they belong.
 
-    Detectors of ophyd-async are prepared for so many frames; devices that have ``configure`` get
-    their ``exposure_time``.
+    Detectors of ophyd-async are prepared for so many frames; devices that are configured by
+    ``exposure_time`` get that; of ophyd's area detectors ``cam.acquire_time`` is set. All others
+    keep what they have.
     """
     for device in devices:
         if hasattr(device, "prepare"):
@@ -108,8 +110,15 @@ def set_exposure(
 
             info = TriggerInfo(number_of_events=frames, livetime=exposure_s)
             yield from bps.prepare(device, info, wait=True)
-        elif hasattr(device, "configure"):
-            yield from bps.configure(device, {"exposure_time": exposure_s})
+        elif _is_configured_by(device, EXPOSURE):
+            yield from bps.configure(device, {EXPOSURE: exposure_s})
+        elif hasattr(device, "cam") and hasattr(device.cam, "acquire_time"):
+            yield from bps.mv(device.cam.acquire_time, exposure_s)
+
+
+def _is_configured_by(device: Any, key: str) -> bool:
+    """Tell whether `configure` takes a key: every device of ophyd has it, and lists what it takes."""
+    return hasattr(device, "configure") and key in getattr(device, "configuration_attrs", [key])
 
 
 def name_of(device: Any) -> str:
