@@ -75,6 +75,7 @@ def count_sample(
             if motor is not None and number:
                 yield from bps.mvr(motor, step_mm)
             yield from bps.trigger_and_read(read)
+        yield from bps.checkpoint()  # a pause from now on does not take the last frame again
 
     return (
         yield from measured_run(

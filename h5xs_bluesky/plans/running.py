@@ -7,7 +7,8 @@ from bluesky import plan_stubs as bps
 from bluesky import preprocessors as bpp
 from bluesky.utils import MsgGenerator
 
-OPEN, CLOSED = "Open", "Close"  # what a shutter takes
+from h5xs_bluesky.plans.pausing import CLOSED, OPEN, PausedShutter
+
 EXPOSURE = "exposure_time"  # what devices are configured by
 SETTLE_S = 0.2  # what monitors need before and behind an edge of the shutter
 
@@ -70,6 +71,8 @@ def measured_run(
         yield from set_exposure(detectors, exposure_s, frames=series)
         yield from exposing(exposures, shutter=shutter, settle_s=settle_s)
 
+    if shutter is not None:  # it may have been left open: no beam while the sample is moved,
+        yield from bps.mv(shutter, CLOSED)  # and monitors have to see it open
     if changer is not None:
         yield from bps.mv(changer, sample if position is None else position)
     plan = bpp.run_wrapper(run(), md=md)  # type: ignore[no-untyped-call]
@@ -80,19 +83,25 @@ def measured_run(
 def exposing(
     exposures: Callable[[], MsgGenerator[Any]], *, shutter: Any, settle_s: float
 ) -> MsgGenerator[None]:
-    """Open the shutter for exposures; it is closed again whatever happens."""
+    """Open the shutter for exposures; it is closed in a pause, and in the end whatever happens."""
     if shutter is None:
         yield from exposures()
         return
+    paused = PausedShutter(shutter, settle_s)
 
     def opened() -> MsgGenerator[None]:
         yield from bps.sleep(settle_s)
+        paused.exposing = True
         yield from bps.mv(shutter, OPEN)
         yield from bps.sleep(settle_s)
         yield from exposures()
         yield from bps.sleep(settle_s)
 
-    yield from bpp.finalize_wrapper(opened(), bps.mv(shutter, CLOSED))  # type: ignore[no-untyped-call]
+    def closed() -> MsgGenerator[None]:
+        paused.exposing = False
+        yield from bps.mv(shutter, CLOSED)
+
+    yield from bpp.finalize_wrapper(paused.opened_again(opened()), closed)  # type: ignore[no-untyped-call]
 
 
 def set_exposure(
@@ -117,7 +126,7 @@ def set_exposure(
 
 
 def _is_configured_by(device: Any, key: str) -> bool:
-    """Tell whether `configure` takes a key: every device of ophyd has it, and lists what it takes."""
+    """Tell whether `configure` takes this; devices of ophyd all have it, and list what it takes."""
     return hasattr(device, "configure") and key in getattr(device, "configuration_attrs", [key])
 
 

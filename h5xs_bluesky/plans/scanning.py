@@ -96,6 +96,7 @@ def map_scan(
                 yield from bps.checkpoint()
                 yield from bps.mv(slow, line, fast, point)
                 yield from bps.trigger_and_read(read)
+        yield from bps.checkpoint()  # a pause from now on does not take the last frame again
 
     return (
         yield from measured_run(
