@@ -49,6 +49,10 @@ class ReductionError(H5xsError, ValueError):
     """Arrays do not fit each other, or nothing is left to reduce."""
 
 
+class PlanError(H5xsError, ValueError):
+    """A plan was given a number that makes no sense."""
+
+
 class FramesNotSavedError(H5xsError, RuntimeError):
     """Pixels of a scan would be lost; the only error that the callback raises into a scan."""
 

@@ -6,19 +6,23 @@ from typing import Any
 
 from bluesky.utils import MsgGenerator
 
+from h5xs_bluesky.plans.checking import as_plan
+
+MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
 
 def with_devices(
     plan: Callable[..., MsgGenerator[Any]], *args: Any, **kwargs: Any
 ) -> Callable[..., MsgGenerator[Any]]:
     """Fill in a plan's first arguments, and some by name, for good.
 
-    Unlike `functools.partial` it gives a generator function with name, documentation and the
-    signature of what is left, as bluesky-queueserver needs it.
+    Unlike `functools.partial` it gives a plan with name, documentation and the signature of what is
+    left, as bluesky-queueserver needs it; wrong arguments are told when it is called.
 
     Parameters
     ----------
     plan
-        A generator function.
+        A generator function, or another function that gives a plan.
     *args, **kwargs
         What is filled in.
 
@@ -30,7 +34,8 @@ def with_devices(
     Raises
     ------
     TypeError
-        If the plan has no such parameters.
+        If the plan has no such parameters, and by what is returned if it is called with others than
+        those that are left.
 
     Examples
     --------
@@ -39,12 +44,30 @@ def with_devices(
     """
     signature = inspect.signature(plan)
     filled = signature.bind_partial(*args, **kwargs).arguments
-    left = [each for each in signature.parameters.values() if each.name not in filled]
+    parameters = signature.parameters.values()
+    left = signature.replace(
+        parameters=[each for each in parameters if each.kind in MANY or each.name not in filled]
+    )
 
     def bound(*more: Any, **others: Any) -> MsgGenerator[Any]:
-        return (yield from plan(*args, *more, **kwargs, **others))
+        try:
+            given = left.bind(*more, **others).arguments
+        except TypeError as error:
+            again = ", ".join(sorted(others.keys() & filled.keys()))
+            reason = f"{again} was filled in for good" if again else str(error)
+            expected = ", ".join(left.parameters)
+            raise TypeError(f"{plan.__name__}: {reason}; expected {expected}") from None
+        whole = signature.bind_partial(*args, **kwargs)
+        for name, value in given.items():
+            kind = signature.parameters[name].kind
+            if kind is inspect.Parameter.VAR_POSITIONAL:
+                value = (*filled.get(name, ()), *value)
+            elif kind is inspect.Parameter.VAR_KEYWORD:
+                value = {**filled.get(name, {}), **value}
+            whole.arguments[name] = value
+        return plan(*whole.args, **whole.kwargs)
 
     bound.__name__ = bound.__qualname__ = plan.__name__
     bound.__doc__, bound.__module__ = plan.__doc__, plan.__module__
-    bound.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]
-    return bound
+    bound.__signature__ = left  # type: ignore[attr-defined]
+    return as_plan(bound)

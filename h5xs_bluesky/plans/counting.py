@@ -9,11 +9,13 @@ from bluesky.protocols import Movable, Readable
 from bluesky.utils import MsgGenerator
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.plans.checking import checked
 from h5xs_bluesky.plans.running import SETTLE_S, measured_run, name_of
 
 BEFORE, AFTER = "_buffer_before", "_buffer_after"
 
 
+@checked
 def count_sample(
     detectors: Sequence[Readable[Any]],
     sample: str,
@@ -59,6 +61,11 @@ def count_sample(
     -------
     str
         The run's uid.
+
+    Raises
+    ------
+    PlanError
+        If a count or a time makes no sense; when the plan is called.
     """
     read = [*detectors] if motor is None else [*detectors, motor]
     start = {
@@ -92,6 +99,7 @@ def count_sample(
     )
 
 
+@checked
 def measure_with_buffer(
     detectors: Sequence[Readable[Any]],
     sample: str,
@@ -152,6 +160,11 @@ def measure_with_buffer(
     -------
     list of str
         The runs' uids.
+
+    Raises
+    ------
+    PlanError
+        If a count or a time makes no sense; when the plan is called.
     """
     names = [sample + end for end in ((BEFORE, AFTER) if again else (BEFORE,))]
     together = {schema.MEASUREMENT: str(uuid.uuid4())}  # their names may come again
@@ -176,6 +189,7 @@ def measure_with_buffer(
     return uids
 
 
+@checked
 def calibrate(
     detectors: Sequence[Readable[Any]],
     standard: str = "agbh",
@@ -215,6 +229,11 @@ def calibrate(
     -------
     str
         The run's uid.
+
+    Raises
+    ------
+    PlanError
+        If a count or a time makes no sense; when the plan is called.
     """
     return (
         yield from count_sample(

@@ -8,9 +8,11 @@ from bluesky import plan_stubs as bps
 from bluesky.protocols import Movable, Readable
 from bluesky.utils import MsgGenerator
 
+from h5xs_bluesky.plans.checking import checked
 from h5xs_bluesky.plans.running import SETTLE_S, measured_run, name_of
 
 
+@checked
 def map_scan(
     detectors: Sequence[Readable[Any]],
     sample: str,
@@ -74,6 +76,11 @@ def map_scan(
     -------
     str
         The run's uid.
+
+    Raises
+    ------
+    PlanError
+        If a count or a time makes no sense; when the plan is called.
     """
     read = [*detectors, slow, fast]
     start = {

@@ -8,12 +8,14 @@ from bluesky import preprocessors as bpp
 from bluesky.protocols import Flyable, Movable
 from bluesky.utils import MsgGenerator
 
+from h5xs_bluesky.plans.checking import checked
 from h5xs_bluesky.plans.running import SETTLE_S, measured_run, name_of
 
 STREAM = "primary"
 FLUSH_S = 0.25  # how often frames are announced
 
 
+@checked
 def sec_series(
     detectors: Sequence[Flyable],
     sample: str,
@@ -55,6 +57,11 @@ def sec_series(
     -------
     str
         The run's uid.
+
+    Raises
+    ------
+    PlanError
+        If a count or a time makes no sense; when the plan is called.
     """
 
     def exposures() -> MsgGenerator[None]:
@@ -76,6 +83,7 @@ def sec_series(
     )
 
 
+@checked
 def fly_scan(
     detectors: Sequence[Flyable],
     sample: str,
@@ -127,6 +135,11 @@ def fly_scan(
     -------
     str
         The run's uid.
+
+    Raises
+    ------
+    PlanError
+        If a count or a time makes no sense; when the plan is called.
     """
     document = {
         "plan_name": "fly_scan",
