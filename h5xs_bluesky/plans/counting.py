@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bluesky import plan_stubs as bps
+from bluesky import preprocessors as bpp
 from bluesky.protocols import Movable, Readable
 from bluesky.utils import MsgGenerator
 
@@ -49,7 +50,8 @@ def count_sample(
     position
         On the changer; by default the sample's name.
     motor
-        Moves the sample before each frame but the first, so that each sees a fresh spot.
+        Moves the sample before each frame but the first, so that each sees a fresh spot; at the end
+        of the run, also of one that fails, it returns to where it was.
     step_mm
         From one spot to the next.
     settle_s
@@ -84,19 +86,20 @@ def count_sample(
             yield from bps.trigger_and_read(read)
         yield from bps.checkpoint()  # a pause from now on does not take the last frame again
 
-    return (
-        yield from measured_run(
-            detectors,
-            exposures,
-            sample=sample,
-            exposure_s=exposure_s,
-            start=start,
-            shutter=shutter,
-            changer=changer,
-            position=position,
-            settle_s=settle_s,
-        )
+    plan = measured_run(
+        detectors,
+        exposures,
+        sample=sample,
+        exposure_s=exposure_s,
+        start=start,
+        shutter=shutter,
+        changer=changer,
+        position=position,
+        settle_s=settle_s,
     )
+    if motor is not None:
+        plan = bpp.reset_positions_wrapper(plan, [motor])  # type: ignore[no-untyped-call]
+    return str((yield from plan))
 
 
 @checked
@@ -148,7 +151,8 @@ def measure_with_buffer(
     position
         The sample's on the changer; by default its name.
     motor
-        Moves the sample before each frame but the first.
+        Moves the sample before each frame but the first; at the end of each run it returns to where
+        it was.
     step_mm
         From one spot to the next.
     settle_s
