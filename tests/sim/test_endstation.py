@@ -224,6 +224,13 @@ def test_devices_follow_the_configuration(tmp_path: Path) -> None:
     ]
 
 
+def test_changer_and_shutter_show_where_they_can_be(tmp_path: Path) -> None:
+    RunEngine()
+    station = Endstation.from_beamline(endstation_beamline(), tmp_path)
+    assert repr(station.changer).startswith("Selector(name='changer', positions=('empty', 'agbh', ")
+    assert repr(station.shutter) == "Selector(name='shutter', positions=('Close', 'Open'))"
+
+
 def test_a_stopped_motor_is_where_it_was_stopped(tmp_path: Path) -> None:
     engine = RunEngine()
     station = Endstation.from_beamline(endstation_beamline(), tmp_path)

@@ -56,6 +56,10 @@ class Selector(StandardReadable, Movable[str]):
         super().__init__(name=name)
         self.position.set_name(name)
 
+    def __repr__(self) -> str:
+        """Tell its name and where it can be."""
+        return f"{type(self).__name__}(name={self.name!r}, positions={self.positions})"
+
     @AsyncStatus.wrap
     async def set(self, value: str) -> None:
         """Go there.
