@@ -313,3 +313,9 @@ def test_frames_of_full_detectors_take_little_more_than_their_exposures(
 def test_small_detectors_cover_what_the_tests_need() -> None:
     saxs, waxs = (detector.geometry.q_map() for detector in endstation_detectors())
     assert saxs.max() > waxs.min()
+
+
+def test_endstation_shows_itself_in_one_line(tmp_path: Path) -> None:
+    shown = repr(Endstation.from_beamline(endstation_beamline(), tmp_path))
+    assert "\n" not in shown
+    assert all(name in shown for name in ("pil1M", "shutter", "changer", "stage"))

@@ -40,7 +40,7 @@ _WRONG_CLOCK = {"offset_s": -37.4, "drift": 2e-5}
 _GOOD_CLOCK = {"offset_s": 0.002, "drift": 0.0}
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Endstation:
     """Devices that write the documents, and files, that a configuration expects.
 
@@ -73,6 +73,9 @@ class Endstation:
     energy: Any
     scene: Scene
     source: FrameSource
+
+    def __repr__(self) -> str:
+        return f"<Endstation {self.beamline.name!r}: {', '.join(d.name for d in self.devices)}>"
 
     @classmethod
     def from_beamline(
