@@ -316,6 +316,7 @@ def test_small_detectors_cover_what_the_tests_need() -> None:
 
 
 def test_endstation_shows_itself_in_one_line(tmp_path: Path) -> None:
+    RunEngine()  # in whose loop the devices live
     shown = repr(Endstation.from_beamline(endstation_beamline(), tmp_path))
     assert "\n" not in shown
     assert all(name in shown for name in ("pil1M", "shutter", "changer", "stage"))
