@@ -16,12 +16,8 @@ from h5xs_bluesky.callbacks.raw_writer import RawWriter
 from h5xs_bluesky.callbacks.reducer import RunReducer
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import FileInUseError, H5xsError, ReductionError
-from h5xs_bluesky.io.experiment import (
-    find_sample,
-    measurement_of,
-    open_for_reading,
-    samples,
-)
+from h5xs_bluesky.io.experiment import measurement_in, open_for_reading
+from h5xs_bluesky.io.known_samples import KnownSample, buffers_of, known_samples
 from h5xs_bluesky.io.names import join_names, split_names
 from h5xs_bluesky.io.processed import read_processed, read_reduced, write_processed
 from h5xs_bluesky.io.provenance import Provenance, read_provenance
@@ -89,12 +85,13 @@ def _finish_processed(
     )
     write_processed(path, sample, provenance=provenance)
     if buffer is not None and sample.average is not None:
-        found = find_buffers(
-            experiment,
-            buffer,
-            but=writer.folder.sample,
-            measurement=writer.contents.start.get(schema.MEASUREMENT),
+        measured = KnownSample(
+            group=writer.folder.sample,
+            name=writer.metadata[schema.SAMPLE_NAME],
+            measurement=measurement_in(writer.contents.start),
+            buffers=tuple(split_names(buffer)),
         )
+        found = find_buffers(experiment, measured)
         if found is None:
             late = f"its buffer {buffer!r} is not averaged yet: it is subtracted once it is"
             status.warn(late, level=logging.INFO)
@@ -208,17 +205,8 @@ def buffer_name(contents: RunContents, beamline: Beamline) -> str | None:
     return None if value is None else str(value)
 
 
-def find_buffers(
-    experiment: Path, names: str, *, but: str, measurement: str | None = None
-) -> tuple[str, Average] | None:
-    """Find the newest averaged samples of some names, other than `but`: their groups and average.
-
-    Parameters
-    ----------
-    names
-        One, or several with two spaces between them.
-    measurement
-        The buffers belong to this one; None for any.
+def find_buffers(experiment: Path, sample: KnownSample) -> tuple[str, Average] | None:
+    """Find a sample's buffers: their groups, and their average.
 
     Returns
     -------
@@ -230,15 +218,14 @@ def find_buffers(
     ReductionError
         If the averages do not go together.
     """
-    groups, averages = [], []
+    averages = []
     with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
-        for name in split_names(names):
-            group = find_sample(file, name, but=but, measurement=measurement)
-            sample = None if group is None else read_reduced(file[group], roots=[experiment])
-            if group is None or sample is None or sample.average is None:
+        groups = buffers_of(sample, known_samples(file)) or []
+        for group in groups:
+            buffer = read_reduced(file[group], roots=[experiment])
+            if buffer is None or buffer.average is None:
                 return None
-            groups.append(group)
-            averages.append(sample.average)
+            averages.append(buffer.average)
     return (join_names(groups), unite_averages(averages)) if averages else None
 
 
@@ -265,13 +252,14 @@ def subtract_from_waiting(
         and those of which another buffer is not averaged yet.
     """
     with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
-        naming = {
-            name: str(sample.attrs[schema.BUFFER])
-            for name, sample in samples(file)
-            if name != group and names & set(split_names(str(sample.attrs.get(schema.BUFFER, ""))))
-        }
+        naming = [
+            sample
+            for sample in known_samples(file)
+            if sample.group != group and names & set(sample.buffers)
+        ]
     done = {}
-    for name, buffers in naming.items():
+    for waiting in naming:
+        name = waiting.group
         try:
             folder = RunFolder.open(experiment / name)
         except FileInUseError:
@@ -280,10 +268,9 @@ def subtract_from_waiting(
             with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
                 sample = read_reduced(file[name], roots=[experiment])
                 provenance = read_provenance(file[name], roots=[experiment])
-                measurement = measurement_of(file[name])
             if sample is None or sample.average is None or sample.subtraction is not None:
                 continue
-            found = find_buffers(experiment, buffers, but=name, measurement=measurement)
+            found = find_buffers(experiment, waiting)
             if found is None:
                 continue
             subtracted = subtract_average(sample, found[1], name=found[0], beamline=beamline)

@@ -129,6 +129,7 @@ CORRECTIONS: Final = "corrections"
 POSITIONS: Final = "positions"
 PY4XS_ADDED: Final = "py4xs_added"
 H5XS_BUFFER: Final = "h5xs_buffer"
+BUFFER_ASSIGNED: Final = "buffer_assigned"  # the user chose them afterwards, by their groups
 
 # A key of start documents: runs with the same value belong together, a sample and its buffers.
 MEASUREMENT: Final = "h5xs_measurement"

@@ -1,12 +1,11 @@
 """Which samples are the buffers of which, and their subtraction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from h5xs_bluesky import schema
 from h5xs_bluesky.api.source import ExperimentSource
 from h5xs_bluesky.config import Beamline
-from h5xs_bluesky.io.attributes import text_attribute
+from h5xs_bluesky.io.known_samples import KnownSample, buffers_of, known_sample
 from h5xs_bluesky.io.names import split_names
 from h5xs_bluesky.reduction.average import Average
 from h5xs_bluesky.reduction.sample import ReducedSample
@@ -14,18 +13,15 @@ from h5xs_bluesky.reduction.sample import ReducedSample
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BufferTable:
-    """What samples are called, and the names of the buffers that they have.
+    """What samples are called, and what they call their buffers.
 
     Parameters
     ----------
-    names : mapping of group to str
-        The name that each sample's scan gave, oldest first.
-    wanted : mapping of group to list of str
-        Names, or groups, of the buffers of those samples that have any.
+    samples : mapping of group to KnownSample
+        All of the experiment's, oldest first.
     """
 
-    names: Mapping[str, str]
-    wanted: Mapping[str, Sequence[str]]
+    samples: Mapping[str, KnownSample]
 
     @classmethod
     def read(
@@ -41,21 +37,24 @@ class BufferTable:
         samples
             Groups, oldest first.
         """
-        names, wanted = {}, {}
+        found = {}
         for group in samples:
-            attrs = source.sample(group).attrs
-            names[group] = text_attribute(attrs, schema.SAMPLE_NAME, group)
-            buffers = source.assigned_buffer(group)
-            if buffers is None:
-                buffers = text_attribute(attrs, schema.BUFFER) or text_attribute(
-                    attrs, schema.H5XS_BUFFER
-                )
-            wanted[group] = list(split_names(buffers))
-        wanted |= {group: list(buffers) for group, buffers in assigned.items()}
-        return cls(names=names, wanted={group: w for group, w in wanted.items() if w})
+            found[group] = known_sample(group, source.sample(group))
+            chosen = assigned.get(group)
+            if chosen is None:
+                beside = source.assigned_buffer(group)
+                chosen = None if beside is None else split_names(beside)
+            if chosen is not None:
+                found[group] = replace(found[group], buffers=tuple(chosen), assigned=True)
+        return cls(samples=found)
+
+    @property
+    def wanted(self) -> dict[str, tuple[str, ...]]:
+        """Names, or groups, of the buffers of those samples that have any, by group."""
+        return {group: sample.buffers for group, sample in self.samples.items() if sample.buffers}
 
     def groups(self, sample: str, *, earlier: str | None = None) -> list[str] | None:
-        """Give the groups of a sample's buffers: the newest samples of their names.
+        """Give the groups of a sample's buffers; see `buffers_of`.
 
         Parameters
         ----------
@@ -67,19 +66,8 @@ class BufferTable:
         list of str or None
             None where it has no buffer, or one of them is not there.
         """
-        names = self.wanted.get(sample, [])
         before = split_names(earlier or "")
-        if len(before) == len(names) and all(map(self._means, names, before)):
-            return before or None
-        found = [self._newest(name, but=sample) for name in names]
-        return [group for group in found if group] if found and all(found) else None
-
-    def _means(self, name: str, group: str) -> bool:
-        return group in self.names and name in (group, self.names[group])
-
-    def _newest(self, name: str, *, but: str) -> str | None:
-        groups = [group for group in self.names if group != but and self._means(name, group)]
-        return groups[-1] if groups else None
+        return buffers_of(self.samples[sample], list(self.samples.values()), earlier=before)
 
 
 def subtract_average(

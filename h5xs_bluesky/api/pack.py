@@ -187,10 +187,11 @@ def _pack_buffer(new: h5py.Group, assigned: str | None) -> None:
     """Let a packed sample have the buffers that its sidecar names."""
     if assigned is None:
         return
-    for name in {schema.BUFFER, schema.H5XS_BUFFER} & set(new.attrs):
+    for name in {schema.BUFFER, schema.H5XS_BUFFER, schema.BUFFER_ASSIGNED} & set(new.attrs):
         del new.attrs[name]
     if assigned:
         new.attrs[schema.BUFFER] = assigned
+        new.attrs[schema.BUFFER_ASSIGNED] = "yes"
 
 
 def _pack_corrections(

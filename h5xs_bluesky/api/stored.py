@@ -282,9 +282,10 @@ def write_buffer(experiment: h5py.File, sample: str, names: Sequence[str]) -> No
     folder = RunFolder.open(own)
     try:
         attributes = sample_attributes(folder.path)
-        attributes.pop(schema.BUFFER, None)
+        for key in (schema.BUFFER, schema.BUFFER_ASSIGNED):
+            attributes.pop(key, None)
         if names:
-            attributes[schema.BUFFER] = join_names(names)
+            attributes |= {schema.BUFFER: join_names(names), schema.BUFFER_ASSIGNED: "yes"}
         _rewrite_run_file(folder.path, attributes)
     finally:
         folder.close()

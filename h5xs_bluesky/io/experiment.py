@@ -322,31 +322,31 @@ def sample_names(file: h5py.File) -> list[str]:
     return [name for _, name in sorted((_started(group), name) for name, group in samples(file))]
 
 
-def find_sample(
-    file: h5py.File, name: str, *, but: str | None = None, measurement: str | None = None
-) -> str | None:
+def find_sample(file: h5py.File, name: str, *, but: str | None = None) -> str | None:
     """Find the newest sample of a name, which may also be its group's; None where there is none.
 
     Parameters
     ----------
     but
         A group that is not meant.
-    measurement
-        Only samples whose start document has this as ``h5xs_measurement`` are meant.
     """
     found = [
         (_started(group), member)
         for member, group in samples(file)
         if member != but
         and (member == name or text_attribute(group.attrs, schema.SAMPLE_NAME) == name)
-        and measurement in (None, measurement_of(group))
     ]
     return max(found)[1] if found else None
 
 
 def measurement_of(sample: h5py.Group) -> str | None:
     """Give the measurement that a sample belongs to, as a plan names it; None where it does not."""
-    found = _start(sample).get(schema.MEASUREMENT)
+    return measurement_in(_start(sample))
+
+
+def measurement_in(start: Mapping[str, Any]) -> str | None:
+    """Give the measurement that a start document names; None where it names none."""
+    found = start.get(schema.MEASUREMENT)
     return found if isinstance(found, str) else None
 
 

@@ -1,25 +1,16 @@
 """What ``%h5xs`` works on: the live reduction in the user's namespace, or an experiment's file."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import h5py
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.h5xs import h5xs
 from h5xs_bluesky.api.source import experiment_file
 from h5xs_bluesky.errors import FileInUseError, SampleNotFoundError
-from h5xs_bluesky.io.attributes import text_attribute
-from h5xs_bluesky.io.experiment import (
-    find_sample,
-    measurement_of,
-    open_for_reading,
-    sample_names,
-    samples,
-)
-from h5xs_bluesky.io.names import split_names
+from h5xs_bluesky.io.experiment import find_sample, open_for_reading
+from h5xs_bluesky.io.known_samples import KnownSample, known_samples
 
 if TYPE_CHECKING:
     from h5xs_bluesky.callbacks.live_reduction import LiveReduction
@@ -144,11 +135,11 @@ class Target:
         with open_for_reading(Path(dt.fn)) as file:
             if sample is not None:
                 return find_sample(file, sample) or sample
-            known = sample_names(file)
-            buffers = _buffers(file)
+            known = known_samples(file)
+        groups, buffers = [each.group for each in known], _buffers(known)
         if not known:
             raise SampleNotFoundError(f"{dt.fn}: nothing was measured yet")
-        return next((name for name in reversed(known) if name not in buffers), known[-1])
+        return next((name for name in reversed(groups) if name not in buffers), groups[-1])
 
     def check_ended(self, dt: h5xs, sample: str) -> None:
         """Refuse to replace what a run is still writing.
@@ -166,20 +157,15 @@ class Target:
                 raise FileInUseError(f"{sample} is being measured: wait until its run has ended")
 
 
-def _buffers(file: h5py.File) -> set[str]:
-    """Give the samples that others name as their buffers, in the same measurement if it has any."""
-    found = set()
-    for name, sample in samples(file):
-        measurement = measurement_of(sample)
-        for buffer in split_names(text_attribute(sample.attrs, schema.BUFFER, "")):
-            found |= {
-                other
-                for other, group in samples(file)
-                if other != name
-                and buffer in (other, text_attribute(group.attrs, schema.SAMPLE_NAME))
-                and measurement in (None, measurement_of(group))
-            }
-    return found
+def _buffers(known: Sequence[KnownSample]) -> set[str]:
+    """Give the samples that others call their buffers."""
+    return {
+        other.group
+        for sample in known
+        for buffer in sample.buffers
+        for other in known
+        if sample.calls(other, buffer)
+    }
 
 
 def _folder_of(live: "LiveReduction") -> Path:

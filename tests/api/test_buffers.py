@@ -118,6 +118,113 @@ def test_buffer_of_the_start_document_is_known_while_the_run_goes_on(
         live.close()
 
 
+def measured_with_buffer(number: int, *, monitors: dict[str, float] | None = None) -> list[Any]:
+    """Runs of the same names each time, as `measure_with_buffer` makes them."""
+    together = {} if number < 0 else {"h5xs_measurement": f"m{number}"}
+    names = ["p_before", "p_after"]
+    return [
+        run_documents(
+            small_frames(3, seed=10 * abs(number) + place, mean=60.0 if name == "p" else 20.0),
+            monitors=monitors,
+            sample_name=name,
+            **({"buffer": names} if name == "p" else {}),
+            **together,
+        )
+        for place, name in enumerate([names[0], "p", names[1]])
+    ]
+
+
+def subtracted_from(path: Path, sample: str) -> str | None:
+    with h5py.File(path) as file:
+        found = read_processed(file[sample]).subtraction
+    return None if found is None else found.buffer
+
+
+@pytest.fixture
+def twice(play: Play) -> Path:
+    """The first measurement had no monitors, so that it is not subtracted."""
+    path = play(*measured_with_buffer(0, monitors={}), *measured_with_buffer(1))
+    assert subtracted_from(path, "p") is None
+    return path
+
+
+def test_buffers_of_another_measurement_are_not_subtracted(
+    twice: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dt = h5xs(twice)
+    second = dt.samples[4]
+    live = subtracted_from(twice, second)
+    with caplog.at_level(logging.WARNING):
+        dt.average_d1s()
+    assert subtracted_from(twice, "p") is None
+    assert any("['p_before', 'p_after'] is not subtracted" in text for text in caplog.messages)
+    assert subtracted_from(twice, second) == live == "  ".join(dt.samples[3::2])
+
+
+def test_wrong_buffers_of_an_earlier_version_are_replaced(play: Play) -> None:
+    path = play(*measured_with_buffer(0), *measured_with_buffer(1))
+    dt = h5xs(path)
+    with h5py.File(path.parent / "p" / "processed.h5", "r+") as file:
+        (group,) = found_with_buffer(file)
+        group.attrs["buffer"] = "  ".join(dt.samples[3::2])
+    dt.average_d1s("p")
+    assert subtracted_from(path, "p") == "p_before  p_after"
+
+
+def found_with_buffer(file: h5py.File) -> list[h5py.Group]:
+    found: list[h5py.Group] = []
+    file.visititems(lambda _, member: found.append(member) if "buffer" in member.attrs else None)
+    return found
+
+
+def test_missing_buffer_of_a_measurement_is_told_and_not_replaced(play: Play) -> None:
+    """It was aborted before its second buffer."""
+    path = play(*measured_with_buffer(0), *measured_with_buffer(1)[:2])
+    dt = h5xs(path)
+    dt.average_d1s()
+    second = dt.samples[4]
+    assert subtracted_from(path, second) is None
+    with pytest.raises(ReductionError, match=r"'p_after'\] in the same measurement, found only"):
+        dt.subtract_buffer(second)
+
+
+def test_user_may_choose_buffers_of_another_measurement(twice: Path) -> None:
+    """By groups, also where a group is called as the newest buffer's name; here and later."""
+    dt = h5xs(twice)
+    second, others = dt.samples[4], dt.samples[3::2]
+    with pytest.raises(ReductionError, match="no usable monitor"):
+        dt.subtract_buffer(second, buffer_list={second: ["p_before", "p_after"]})
+    dt = h5xs(twice)
+    dt.subtract_buffer(second, buffer_list={second: [others[0]]})
+    assert subtracted_from(twice, second) == others[0]
+    dt.average_d1s("p", selection=[True, True, False])
+    h5xs(twice).average_d1s(second, selection=[True, True, False])
+    assert subtracted_from(twice, second) == others[0]
+    packed = one_file(twice)
+    h5xs(packed).subtract_buffer(second)
+    with h5py.File(packed.with_name("packed.processed.h5")) as file:
+        assert file[f"{second}/reduction/subtracted"].attrs["buffer"] == others[0]
+
+
+def test_chosen_group_is_not_taken_for_a_name(play: Play) -> None:
+    """Two buffers of one name: the group chosen is the first one's, which is the name, too."""
+    names = ("buffer", "buffer", "s")
+    frames = [small_frames(3, seed=seed) for seed in range(3)]
+    runs = [run_documents(each, sample_name=name) for each, name in zip(frames, names, strict=True)]
+    path = play(*runs)
+    dt = h5xs(path)
+    dt.subtract_buffer("s", buffer_list={"s": dt.samples[0]})
+    h5xs(path).subtract_buffer("s")
+    assert subtracted_from(path, "s") == dt.samples[0] == "buffer"
+
+
+def test_files_without_the_key_have_the_newest_buffers(play: Play) -> None:
+    path = play(*measured_with_buffer(-1, monitors={}), *measured_with_buffer(-2))
+    dt = h5xs(path)
+    dt.subtract_buffer(dt.samples[4])
+    assert subtracted_from(path, dt.samples[4]) == "  ".join(dt.samples[3::2])
+
+
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2])
 def test_factor_scales_the_buffer_and_is_stored(series: Path, factor: float) -> None:
     dt = h5xs(series)

@@ -137,9 +137,12 @@ class BufferMethods(Experiment):
                 f"{sorted(buffers.wanted)}; assign_buffer() gives it one"
             )
         if buffers.groups(name) is None:
+            known = buffers.samples[name]
+            together = known.measurement is not None and not known.assigned
             raise ReductionError(
-                f"{name}: expected its buffers {list(buffers.wanted[name])}, found only the "
-                f"samples {sorted(buffers.names)}"
+                f"{name}: expected its buffers {list(known.buffers)}"
+                f"{' in the same measurement' if together else ''}, found only the samples "
+                f"{sorted(buffers.samples)}: assign_buffer() gives it others"
             )
         reduced = self._memory.load(name)
         if reduced is None and self.d1s[name]:
