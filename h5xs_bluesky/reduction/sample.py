@@ -162,6 +162,31 @@ class ReducedSample:
 
         Parameters
         ----------
+        options, q, relative_uncertainty, explicit
+            As in `selected`.
+
+        Raises
+        ------
+        ReductionError
+            If no frame is kept.
+        """
+        selection = self.selected(
+            options, q=q, relative_uncertainty=relative_uncertainty, explicit=explicit
+        )
+        return self.averaged_over(selection, relative_uncertainty=relative_uncertainty)
+
+    def selected(
+        self,
+        options: SelectionOptions,
+        *,
+        q: NDArray[np.float64],
+        relative_uncertainty: float,
+        explicit: NDArray[np.bool_] | None = None,
+    ) -> Selection:
+        """Select the frames that agree.
+
+        Parameters
+        ----------
         options
             How frames are selected.
         q
@@ -170,15 +195,10 @@ class ReducedSample:
             Of one monitor reading.
         explicit : ndarray of bool, shape (n,), optional
             The user's own selection, which wins over the statistics.
-
-        Raises
-        ------
-        ReductionError
-            If no frame is kept.
         """
         merged = self.merged
         trans = self.trans if np.isfinite(self.trans).any() else None
-        selection = select_frames(
+        return select_frames(
             merged.curve(),
             q=q,
             trans=trans,
@@ -188,7 +208,6 @@ class ReducedSample:
             explicit=explicit,
             relative_uncertainty=self._typical_uncertainty(relative_uncertainty),
         )
-        return self.averaged_over(selection, relative_uncertainty=relative_uncertainty)
 
     def averaged_over(
         self, selection: Selection, *, relative_uncertainty: float

@@ -123,12 +123,7 @@ def _patterns(dt: "h5xs", run: ShownRun) -> Any:
 
 def _selection(dt: "h5xs", run: ShownRun) -> Any:
     """Give the run's selection, or what it would be of the frames so far."""
-    dt.load_d1s(run.sample)
-    found = dt.get_selection(run.sample)
-    if found is None:
-        dt.average_d1s(run.sample)
-        found = dt.get_selection(run.sample)
-    return found
+    return dt.get_selection(run.sample, preview=True)
 
 
 def _readings(dt: "h5xs", run: ShownRun) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from small_beamline import run_documents, small_beamline, small_frames
 
 from h5xs_bluesky import h5xs
 from h5xs_bluesky.api.plots.axes import prepare_axes
@@ -16,6 +17,7 @@ from h5xs_bluesky.api.plots.series import (
     plot_transmission,
     plot_waterfall,
 )
+from h5xs_bluesky.callbacks import LiveReduction
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.similarity import Selection
 
@@ -130,6 +132,24 @@ def test_selection_of_a_sample_is_the_stored_one(experiment: Path) -> None:
     own = dt.plot_selection("lysozyme")
     assert own.get_title() == "lysozyme"
     plt.close(own.figure)
+
+
+def test_preview_is_the_selection_that_would_be_made_and_keeps_nothing(tmp_path: Path) -> None:
+    frames = [*small_frames(7, seed=2, mean=60.0), *small_frames(1, seed=3, mean=90.0)]
+    live = LiveReduction(small_beamline(), tmp_path)
+    documents = run_documents(frames, sample_name="lysozyme")
+    for document in documents[:-1]:
+        live(*document)
+    assert live.wait(30)
+    dt = h5xs(tmp_path / "experiment.h5", read_only=True)
+    assert dt.get_selection("lysozyme") is None
+    preview = dt.get_selection("lysozyme", preview=True)
+    assert "averaged" not in dt.d1s["lysozyme"]
+    live(*documents[-1])
+    live.close()
+    found = dt.get_selection("lysozyme")
+    assert preview.reason == found.reason
+    assert not found.kept.all()
 
 
 def test_sample_without_a_selection_is_told(experiment: Path) -> None:

@@ -17,7 +17,7 @@ from bluesky import RunEngine
 from bluesky import plan_stubs as bps
 from matplotlib.image import imread
 from pictures import is_drawn
-from small_beamline import run_documents, small_beamline, small_frames
+from small_beamline import Documents, run_documents, small_beamline, small_frames
 from small_monitors import METADATA, add_readings, own_streams
 
 from h5xs_bluesky.callbacks import LiveReduction
@@ -434,6 +434,53 @@ def test_run_of_a_beamline_without_monitors_is_shown(tmp_path: Path) -> None:
     assert {path.stem for path in (tmp_path / "pictures").iterdir()} == set(windows)
 
 
+def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Give our own."""
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= logging.WARNING and record.name.startswith("h5xs_bluesky")
+    ]
+
+
+def with_own_monitors(frames: Any, **start: Any) -> Documents:
+    documents = run_documents(frames, monitors={}, exposure_time=0.5, **start)
+    times = np.arange(100.5, 102.0 + len(frames), 0.05)  # frames begin at 101, 102, ... s
+    for stream, value in (("em1", 1000.0), ("em2", 800.0)):
+        values = np.full(times.size, value)
+        documents = add_readings(documents, f"{stream}_monitor", stream, times=times, values=values)
+    return documents
+
+
+@pytest.mark.usefixtures("quick")
+def test_looking_at_the_selection_subtracts_nothing_and_warns_of_nothing(
+    tmp_path: Path, windows: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the run goes on its monitors are not known, those of its buffer are."""
+    live = LiveReduction(
+        small_beamline(monitors=own_streams(), metadata=METADATA), tmp_path / "experiment"
+    )
+    view = LiveView(live, windows=["selection"])
+    for document in with_own_monitors(small_frames(3, seed=1), sample_name="before"):
+        live(*document)
+    documents = with_own_monitors(
+        small_frames(3, seed=2, mean=80.0), sample_name="protein", buffer="before"
+    )
+    for document in documents[:5]:  # without the monitors
+        live(*document)
+    until(
+        lambda: "protein: 3 of 3 frames would be kept" in texts(view, "selection"),
+        each=windows.fire_timers,
+    )
+    for document in documents[5:]:
+        live(*document)
+    assert live.wait(30)
+    view.close()
+    live.close()
+    assert warnings_in(caplog) == []
+    assert live.status()["runs"][-1]["warnings"] == []
+
+
 def test_monitors_that_run_on_their_own_are_shown_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -443,11 +490,7 @@ def test_monitors_that_run_on_their_own_are_shown_at_the_end(
         drawn.update(arrays)
 
     monkeypatch.setattr("h5xs_bluesky.view.windows.plot_transmission", keep)
-    documents = run_documents(small_frames(2, mean=80.0), monitors={}, exposure_time=0.5)
-    times = np.arange(100.5, 104.0, 0.05)  # frames begin at 101 and 102 s
-    for stream, value in (("em1", 1000.0), ("em2", 800.0)):
-        values = np.full(times.size, value)
-        documents = add_readings(documents, f"{stream}_monitor", stream, times=times, values=values)
+    documents = with_own_monitors(small_frames(2, mean=80.0))
     live = LiveReduction(
         small_beamline(monitors=own_streams(), metadata=METADATA), tmp_path / "experiment"
     )

@@ -66,13 +66,16 @@ class CurveMethods(Experiment):
             return curves
         return curves[frame_number(number, len(curves), sample=f"{name} {group}")]
 
-    def get_selection(self, sn: str | None = None) -> Selection | None:
+    def get_selection(self, sn: str | None = None, *, preview: bool = False) -> Selection | None:
         """Give which frames of a sample are averaged, and why others are not.
 
         Parameters
         ----------
         sn
             The sample.
+        preview
+            Where no selection was made, as while a run goes on, give what the similarity analysis
+            would select now. Nothing is averaged or kept.
 
         Returns
         -------
@@ -82,7 +85,14 @@ class CurveMethods(Experiment):
         name = self._source.resolve(sn)
         with self._source.reading():
             reduced = self._memory.load(name)
-        return None if reduced is None else reduced.selection
+        if reduced is None or reduced.selection is not None or not preview:
+            return None if reduced is None else reduced.selection
+        beamline = self._memory.beamline
+        return reduced.selected(
+            beamline.selection,
+            q=beamline.qgrid.centers,
+            relative_uncertainty=beamline.monitor_uncertainty,
+        )
 
     def plot_selection(self, sn: str | None = None, ax: "Axes | None" = None) -> "Axes":
         """Plot the p-value of each frame's comparison, and why frames are not averaged.
