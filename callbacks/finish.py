@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.buffers import subtract_average
+from h5xs_bluesky.api.frame_choice import map_shape, why_no_average
 from h5xs_bluesky.api.monitors import FramesOfSample, complete_trans
 from h5xs_bluesky.api.processed_documents import ProcessedRun
 from h5xs_bluesky.callbacks.raw_writer import RawWriter
@@ -73,12 +74,7 @@ def _finish_processed(
     with open_for_reading(path) as file:
         live = read_processed(file)
     live = _with_trans(live, experiment, writer.folder, reducer)
-    stream, each = writer.contents.streams[beamline.stream], reducer.frames_per_event
-    try:
-        sample = average_run(live, stream, beamline=beamline, frames_per_event=each)
-    except ReductionError as error:  # all frames lie beside the sample, as at the edge of a map
-        sample = replace(live, superseded=superseded_frames(live, stream, each))
-        status.warn(f"it has no average: {error}")
+    sample = _averaged(live, writer, reducer)
     provenance = Provenance(
         frames=beamline.reduction_process(status.uid),
         averaging=beamline.averaging_process(trans_mode=sample.trans_mode),
@@ -99,16 +95,26 @@ def _finish_processed(
             sample = subtract_average(sample, found[1], name=found[0], beamline=beamline)
             write_processed(path, sample, provenance=provenance)
     if sample.average is not None:
-        waited = subtract_from_waiting(
-            experiment,
-            names={writer.folder.sample, writer.metadata[schema.SAMPLE_NAME]},
-            group=writer.folder.sample,
-            beamline=beamline,
-        )
+        waited = subtract_from_waiting(experiment, group=writer.folder.sample, beamline=beamline)
         if reducer.processed is not None:
             for name, subtracted in waited.items():
                 _tell_subtraction(experiment, name, subtracted, reducer)
     return sample
+
+
+def _averaged(live: ReducedSample, writer: RawWriter, reducer: RunReducer) -> ReducedSample:
+    """Average a run's frames, unless it is a map; where that cannot be, it is told why."""
+    beamline, status = reducer.configuration.beamline, reducer.status
+    stream, each = writer.contents.streams[beamline.stream], reducer.frames_per_event
+    shape = map_shape(writer.contents.start)
+    if shape:
+        status.warn(why_no_average(shape), level=logging.INFO)
+    else:
+        try:
+            return average_run(live, stream, beamline=beamline, frames_per_event=each)
+        except ReductionError as error:  # all frames lie beside the sample
+            status.warn(f"it has no average: {error}")
+    return replace(live, superseded=superseded_frames(live, stream, each))
 
 
 def _tell_subtraction(
@@ -205,8 +211,10 @@ def buffer_name(contents: RunContents, beamline: Beamline) -> str | None:
     return None if value is None else str(value)
 
 
-def find_buffers(experiment: Path, sample: KnownSample) -> tuple[str, Average] | None:
-    """Find a sample's buffers: their groups, and their average.
+def find_buffers(
+    experiment: Path, sample: KnownSample, *, but: str = ""
+) -> tuple[str, Average] | None:
+    """Find a sample's buffers, other than `but`: their groups, and their average.
 
     Returns
     -------
@@ -220,7 +228,8 @@ def find_buffers(experiment: Path, sample: KnownSample) -> tuple[str, Average] |
     """
     averages = []
     with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
-        groups = buffers_of(sample, known_samples(file)) or []
+        known = [each for each in known_samples(file) if each.group != but]
+        groups = buffers_of(sample, known) or []
         for group in groups:
             buffer = read_reduced(file[group], roots=[experiment])
             if buffer is None or buffer.average is None:
@@ -230,18 +239,12 @@ def find_buffers(experiment: Path, sample: KnownSample) -> tuple[str, Average] |
 
 
 def subtract_from_waiting(
-    experiment: Path,
-    *,
-    names: set[str],
-    group: str,
-    beamline: Beamline,
+    experiment: Path, *, group: str, beamline: Beamline
 ) -> dict[str, ReducedSample]:
     """Subtract a buffer that has just been measured from the finished samples that name it.
 
     Parameters
     ----------
-    names
-        The names by which samples may call this buffer.
     group
         The buffer's group in the experiment.
 
@@ -249,14 +252,17 @@ def subtract_from_waiting(
     -------
     dict of ReducedSample
         The samples that now have a subtraction. Those that another process holds are left alone,
-        and those of which another buffer is not averaged yet.
+        and those of which another buffer is not averaged yet. Where the subtraction cannot be made,
+        that is logged, once for each sample.
     """
     with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
-        naming = [
-            sample
-            for sample in known_samples(file)
-            if sample.group != group and names & set(sample.buffers)
-        ]
+        known = known_samples(file)
+    naming = [
+        sample
+        for sample in known
+        for other in known
+        if other.group == group and any(sample.calls(other, each) for each in sample.buffers)
+    ]
     done = {}
     for waiting in naming:
         name = waiting.group
@@ -277,8 +283,18 @@ def subtract_from_waiting(
             path = folder.path / schema.PROCESSED_FILE
             write_processed(path, subtracted, provenance=provenance)
             done[name] = subtracted
-        except (H5xsError, OSError):
-            logger.exception("Buffer %s could not be subtracted from %s", group, name)
+        except (H5xsError, OSError) as error:
+            tried = _had_buffers(experiment, waiting, but=group)
+            level = logging.DEBUG if tried else logging.WARNING
+            logger.log(level, "Buffer %s is not subtracted from %s: %s", group, name, error)
         finally:
             folder.close()
     return done
+
+
+def _had_buffers(experiment: Path, sample: KnownSample, *, but: str) -> bool:
+    """Whether a sample had buffers before the one that was measured last, and they were tried."""
+    try:
+        return find_buffers(experiment, sample, but=but) is not None
+    except (H5xsError, OSError):
+        return True

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.buffers import BufferTable, subtract_average
+from h5xs_bluesky.api.frame_choice import why_no_average
 from h5xs_bluesky.api.workspace import Workspace
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.names import join_names
@@ -54,7 +55,7 @@ class Averaging:
         Raises
         ------
         ReductionError
-            If no frame is kept.
+            If no frame is kept, or the sample is a map and nothing says which frames.
         """
         attrs = self.workspace.attrs
         wanted = attrs.get(name, {}).get(schema.SELECTED)
@@ -69,6 +70,12 @@ class Averaging:
             selected=attrs[name].get(schema.SELECTED) if wanted is None else wanted,
             reduced=reduced,
         )
+        shape = self.workspace.source.map_shape(name)
+        if shape and explicit is None and not filter_data:
+            raise ReductionError(
+                f"{name}: {why_no_average(shape)}: average_d1s(…, selection=…) averages those that "
+                "you choose"
+            )
         beamline = self.workspace.beamline
         try:
             averaged = reduced.averaged(
@@ -213,7 +220,10 @@ def average_samples(
                     f"{name}: expected reduced frames, found none: call load_data() first"
                 )
         except ReductionError as error:
-            logger.warning("No average: %s", error)
+            if not (required and len(names) == 1):  # then it is raised
+                expected = workspace.source.map_shape(name)
+                level = logging.INFO if expected else logging.WARNING
+                logger.log(level, "No average: %s", error)
             errors.append(error)
     averaging.subtract(
         everything, BufferTable.read(workspace.source, everything, workspace.buffer_list)

@@ -1,7 +1,7 @@
-"""Which frames of a sample are meant: by number, by place in the scan, several, or all."""
+"""Which frames of a sample are meant: by number, by place in the scan, several, or all; maps."""
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,32 @@ def chosen_frames(frn: Any, header: Mapping[str, Any], *, sample: str) -> int | 
     if not numbers:
         raise ReductionError(f"{sample}: expected at least one frame, found an empty list")
     return numbers
+
+
+def map_shape(header: Mapping[str, Any]) -> tuple[int, ...]:
+    """Give how many places a map has along each axis; () for a scan that is none.
+
+    A map has several along at least two axes, as its start document's ``shape`` tells. Its frames
+    are of different places, so that neither live nor offline reduction averages them by itself.
+
+    Examples
+    --------
+    >>> map_shape({"shape": [2, 3]})
+    (2, 3)
+    >>> map_shape({"shape": [6]}), map_shape({"shape": [1, 6]}), map_shape({})
+    ((), (), ())
+    """
+    given = header.get("shape")
+    try:
+        shape = tuple(operator.index(size) for size in (() if given is None else given))
+    except TypeError:  # no numbers
+        return ()
+    return shape if sum(size > 1 for size in shape) > 1 else ()
+
+
+def why_no_average(shape: Sequence[int]) -> str:
+    """Tell why the frames of a map of some shape are not averaged."""
+    return f"no average of a map of {' × '.join(map(str, shape))} places, whose frames differ"
 
 
 def _place_in_scan(place: tuple[Any, ...], header: Mapping[str, Any], sample: str) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.api.frame_choice import map_shape
 from h5xs_bluesky.api.raw import find_frames
 from h5xs_bluesky.api.settings import read_beamline
 from h5xs_bluesky.api.source import ExperimentSource, experiment_file
@@ -38,6 +39,8 @@ class SampleInfo:
         What is subtracted; "" for nothing.
     curves
         Names of its curves.
+    map_shape
+        How many places it has along each axis, if it is a map.
     problem
         Why something could not be read.
     """
@@ -51,6 +54,7 @@ class SampleInfo:
     averaged: int = 0
     buffer: str = ""
     curves: tuple[str, ...] = ()
+    map_shape: tuple[int, ...] = ()
     problem: str = ""
 
 
@@ -126,6 +130,7 @@ def _sample(source: ExperimentSource, beamline: Beamline, name: str) -> SampleIn
         "started": _moment(start.get("time")),
         "state": str(stop.get("exit_status", "success")) if stop else "no end",
         "frames": {},
+        "map_shape": map_shape(start),
     }
     try:
         for detector in beamline.detectors:

@@ -9,10 +9,11 @@ from typing import Any
 import h5py
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.api.frame_choice import map_shape
 from h5xs_bluesky.api.storage import FileStorage, Storage
 from h5xs_bluesky.errors import FileFormatError, RefusedError, SampleNotFoundError
 from h5xs_bluesky.io.attributes import text_attribute
-from h5xs_bluesky.io.experiment import find_sample, sample_names
+from h5xs_bluesky.io.experiment import find_sample, sample_names, start_of
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.sidecar import sidecar_buffer, sidecar_of
 
@@ -147,6 +148,11 @@ class ExperimentSource:
         if self.file is None:
             raise RuntimeError("expected the file to be open, found it closed")
         return self.file
+
+    def map_shape(self, name: str) -> tuple[int, ...]:
+        """Give the shape of the map that a sample is; () where it is none; see `map_shape`."""
+        with self.reading():
+            return map_shape(start_of(self.sample(name)))
 
     def header(self, name: str) -> dict[str, Any]:
         """Give the start document of a sample's run.

@@ -341,7 +341,7 @@ def find_sample(file: h5py.File, name: str, *, but: str | None = None) -> str | 
 
 def measurement_of(sample: h5py.Group) -> str | None:
     """Give the measurement that a sample belongs to, as a plan names it; None where it does not."""
-    return measurement_in(_start(sample))
+    return measurement_in(start_of(sample))
 
 
 def measurement_in(start: Mapping[str, Any]) -> str | None:
@@ -352,12 +352,13 @@ def measurement_in(start: Mapping[str, Any]) -> str | None:
 
 def _started(sample: h5py.Group) -> float:
     try:
-        return float(_start(sample).get("time", 0.0))
+        return float(start_of(sample).get("time", 0.0))
     except (ValueError, TypeError):  # `header` tells what is wrong with it
         return 0.0
 
 
-def _start(sample: h5py.Group) -> dict[str, Any]:
+def start_of(sample: h5py.Group) -> dict[str, Any]:
+    """Give a sample's start document; {} where it cannot be read."""
     try:
         start = json.loads(text_attribute(sample.attrs, schema.START, "{}"))
     except ValueError:

@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data1d import Data1d
+from h5xs_bluesky.api.frame_choice import why_no_average
 from h5xs_bluesky.api.h5exp import h5exp
 from h5xs_bluesky.api.h5xs import h5xs
 from h5xs_bluesky.api.info import describe
@@ -90,12 +92,20 @@ def plot(target: Target, sample: str | None, group: str | None, save: str | None
 
 
 def reduce(target: Target, sample: str | None) -> Measured:
-    """Reduce a sample's frames again with the experiment's present configuration, and average."""
+    """Reduce a sample's frames again with the experiment's present configuration, and average.
+
+    Why there is no average, as of a map, is a line of the report.
+    """
     dt = target.open(read_only=False)
     name = target.newest(dt, sample)
     target.check_ended(dt, name)
     dt.load_data(samples=name)
-    dt.average_d1s(name)
+    try:
+        dt.average_d1s(name)
+    except ReductionError as error:
+        found = _measured(target, dt, name)
+        why = found.average_problem or f"no average: {error}"
+        return replace(found, average_problem=why)
     return _measured(target, dt, name)
 
 
@@ -150,8 +160,10 @@ def _measured(target: Target, dt: h5xs, name: str, *, guinier: bool = False) -> 
     transmission, sigma = _transmission(dt, name, kept)
     curves = dt.d1s.get(name, {})
     curve: Any = curves.get(schema.SUBTRACTED, curves.get(schema.AVERAGED))
+    why = why_no_average(info.map_shape) if info.map_shape and not info.averaged else ""
     if guinier and curve is None:
-        raise ReductionError(f"{name}: expected an average to fit, found none: %h5xs reduce {name}")
+        found = why or f"none: %h5xs reduce {name}"
+        raise ReductionError(f"{name}: expected an average to fit, found {found}")
     fit, problem = _guinier(curve) if guinier else (None, "")
     return Measured(
         info=info,
@@ -159,6 +171,7 @@ def _measured(target: Target, dt: h5xs, name: str, *, guinier: bool = False) -> 
         transmission=transmission,
         transmission_sigma=sigma,
         curve=curve,
+        average_problem=why,
         guinier=fit,
         guinier_problem=problem,
     )

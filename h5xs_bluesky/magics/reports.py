@@ -77,6 +77,8 @@ class Measured:
         Mean over the frames kept, and its standard uncertainty; NaN where it is not known.
     curve
         The subtracted curve, else the average; None where there is neither.
+    average_problem
+        Why the frames are not averaged, where that is known.
     guinier
         Its Guinier fit, if asked for.
     guinier_problem
@@ -88,6 +90,7 @@ class Measured:
     transmission: float = np.nan
     transmission_sigma: float = np.nan
     curve: Data1d | None = None
+    average_problem: str = ""
     guinier: "Guinier | None" = None
     guinier_problem: str = ""
 
@@ -115,6 +118,8 @@ class Measured:
         if info.averaged:
             why = ", ".join(f"{number} {reason}" for reason, number in self.rejected.items())
             lines.append(f"kept: {info.averaged}{f'; rejected: {why}' if why else ''}")
+        if self.average_problem:
+            lines.append(self.average_problem)
         if np.isfinite(self.transmission):
             lines.append(f"transmission: {self.transmission:.4f} ± {self.transmission_sigma:.1g}")
         if info.buffer:

@@ -1,5 +1,6 @@
 """All of one sample's reduction: per-frame accumulators, the frames kept, average, subtraction."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -219,6 +220,14 @@ class ReducedSample:
         ReductionError
             If no frame is kept.
         """
+        if not selection.kept.any():
+            why = ", ".join(
+                f"{number} {reason}" for reason, number in Counter(selection.reason).items()
+            )
+            raise ReductionError(
+                f"expected at least one of {selection.kept.size} frames to be kept, found none"
+                f"{': ' if why else ''}{why}"
+            )
         average = average_frames(
             self.merged,
             kept=selection.kept,

@@ -4,13 +4,15 @@ import logging
 import threading
 from collections.abc import Callable
 
+from h5xs_bluesky.errors import H5xsError
+
 logger = logging.getLogger(__name__)
 
 _LONGEST_CLOSE_S = 60.0
 
 
 class Complaints:
-    """Logs errors: the first of each kind in full, the others as details."""
+    """Logs errors: the first of each kind in full, expected ones in a line, others as details."""
 
     def __init__(self) -> None:
         self._known: set[tuple[str, str]] = set()
@@ -18,9 +20,12 @@ class Complaints:
     def tell(self, what: str, error: Exception) -> None:
         """Log an error of something, as ``"the window 'curves'"``."""
         kind = (what, type(error).__name__)
-        level = logging.DEBUG if kind in self._known else logging.ERROR
+        expected = isinstance(error, H5xsError)
+        level = logging.WARNING if expected else logging.ERROR
+        level = logging.DEBUG if kind in self._known else level
         self._known.add(kind)
-        logger.log(level, "%s failed, and is left out: %s", what, error, exc_info=error)
+        details = None if expected else error
+        logger.log(level, "%s failed, and is left out: %s", what, error, exc_info=details)
 
 
 class Repeater:

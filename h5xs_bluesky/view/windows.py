@@ -114,7 +114,7 @@ def draw_selection(figure: "Figure", run: ShownRun, rings: Any = None) -> None:
     """Draw which frames are kept, or would be if the run ended now."""
     del rings
     if run.selection is None:
-        draw_message(figure, "no frames are compared yet")
+        draw_message(figure, "no frames are compared" + ("" if run.ended else " yet"))
         return
     ax = figure.subplots()
     plot_selection(ax, run.selection)

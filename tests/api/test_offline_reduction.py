@@ -16,6 +16,7 @@ from small_beamline import SAXS, WAXS, run_documents, small_beamline, small_fram
 from small_devices import Source
 
 from h5xs_bluesky import h5xs, schema
+from h5xs_bluesky.api.verify import verify
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
 from h5xs_bluesky.errors import ReductionError, RefusedError
 from h5xs_bluesky.io.journal import JournalWriter, read_journal
@@ -386,6 +387,42 @@ def test_results_stay_in_memory_where_no_sidecar_can_be_written(
     dt.load_data()
     assert "stay in memory" in caplog.text
     assert dt.get_d1("water", frn=2).trans == 802.0
+
+
+def test_map_is_averaged_only_over_frames_that_the_user_chooses(
+    play: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = play(run_documents(small_frames(6), sample_name="film", shape=[2, 3]))
+    caplog.clear()
+    dt = h5xs(path)
+    dt.load_data()
+    dt.average_d1s()
+    assert caplog.records == []
+    assert "averaged" not in dt.d1s["film"]
+    told = r"^film: no average of a map of 2 × 3 places, whose frames differ: .*selection="
+    with pytest.raises(ReductionError, match=told):
+        dt.average_d1s("film")
+    assert caplog.records == [], "an error that is raised is not logged, too"
+    assert dt.get_selection("film", preview=True) is None
+    with pytest.raises(ReductionError, match="found no average of a map"):
+        dt.plot_selection("film")
+    assert [each.outcome for each in verify(path)] == ["identical"]
+    kept = [True, True, False, False, False, False]
+    dt.average_d1s("film", selection=kept)
+    dt.average_d1s("film")
+    chosen = dt.get_selection("film")
+    assert chosen is not None
+    assert chosen.kept.tolist() == kept, "the choice stays"
+    dt.average_d1s("film", filter_data=True)
+    selected = dt.get_selection("film")
+    assert selected is not None
+    assert selected.kept.all()
+
+
+def test_frames_that_are_all_rejected_are_counted_by_reason(experiment: Path) -> None:
+    dt = h5xs(experiment)
+    with pytest.raises(ReductionError, match="8 frames to be kept, found none: 8 explicit"):
+        dt.average_d1s("lysozyme", selection=[False] * 8)
 
 
 def test_sample_without_frames_is_passed_over_unless_it_is_named(experiment: Path) -> None:

@@ -123,6 +123,38 @@ def test_buffer_is_subtracted_when_it_is_measured_after(
         assert "subtracted" not in file["buffer/processed"]
 
 
+def test_sample_that_cannot_be_subtracted_is_told_in_one_line_and_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its buffer is measured again and again."""
+    play(run_documents(small_frames(3), monitors={}, sample_name="s", buffer="buffer"), tmp_path)
+    for _ in range(3):
+        play(run_documents(small_frames(3, seed=1), sample_name="buffer"), tmp_path)
+    told = [r for r in caplog.records if "subtracted from s" in r.getMessage()]
+    assert [(r.levelno, r.exc_info) for r in told] == [(logging.WARNING, None)]
+    assert "no usable monitor" in told[0].getMessage()
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_map_has_no_average_and_that_is_one_line(
+    tmp_path: Path, even: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also of a sample that fills it evenly: the places are the user's to choose."""
+    caplog.set_level(logging.INFO)
+    documents = run_documents(small_frames(6), sample_name="film", shape=[2, 3])
+    if not even:
+        for number, (_, doc) in enumerate(documents[2:-1]):
+            doc["data"]["em2"] = 1000.0 if number % 2 else 700.0
+    run = play(documents, tmp_path)["runs"][0]
+    with opened(tmp_path) as file:
+        assert "averaged" not in file["film/processed"]
+        assert len(file["film/processed/merged"]) == 6
+    assert run["warnings"] == ["no average of a map of 2 × 3 places, whose frames differ"]
+    assert run["errors"] == []
+    own = [r.levelno for r in caplog.records if r.name.startswith("h5xs_bluesky")]
+    assert own == [logging.INFO]
+
+
 NAMES = [
     # what the start document says, the group that appears, why
     ({"sample_name": "lysozyme"}, "lysozyme", "an ordinary name stays"),

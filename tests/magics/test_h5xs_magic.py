@@ -174,6 +174,32 @@ def test_newest_is_the_sample_and_not_its_buffers(magic: Magic, tmp_path: Path) 
     assert magic("plot subtracted").get_title() == last.sample
 
 
+def test_map_is_reported_without_an_average(
+    magic: Magic, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = run_documents(small_frames(6), sample_name="film", shape=[2, 3])
+    magic(f"use {write_experiment(tmp_path, run)}")
+    for line in ("last", "reduce film"):
+        told = repr(magic(line)).splitlines()
+        assert told[:2] == [
+            "film: 6 frames, 6 reduced, ended",
+            "no average of a map of 2 × 3 places, whose frames differ",
+        ]
+    for line in ("plot film selection", "last --guinier"):
+        with pytest.raises(UsageError, match="found no average of a map of 2 × 3 places"):
+            magic(line)
+    assert not [record for record in caplog.records if record.name.startswith("h5xs_bluesky")]
+
+
+def test_reduce_tells_why_there_is_no_average(magic: Magic, tmp_path: Path) -> None:
+    documents = run_documents(small_frames(4), sample_name="edge")
+    for number, (_, doc) in enumerate(documents[2:-1]):
+        doc["data"]["em2"] = 1000.0 if number % 2 else 700.0
+    magic(f"use {write_experiment(tmp_path, documents)}")
+    told = "no average: edge: expected at least one of 4 frames to be kept, found none: 4 transmi"
+    assert told in repr(magic("reduce"))
+
+
 def test_buffer_alone_is_the_newest(magic: Magic, tmp_path: Path) -> None:
     runs = [
         run_documents(small_frames(2), sample_name=name, buffer=buffer)

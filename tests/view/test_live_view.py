@@ -481,6 +481,40 @@ def test_looking_at_the_selection_subtracts_nothing_and_warns_of_nothing(
     assert live.status()["runs"][-1]["warnings"] == []
 
 
+@pytest.mark.usefixtures("quick")
+def test_map_is_shown_without_a_selection_and_without_a_complaint(
+    live: LiveReduction, windows: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    view = LiveView(live, windows=["selection", "pattern"])
+    send(live, 6, sample_name="film", shape=[2, 3])
+    until(lambda: "frame 5" in texts(view, "pattern"), each=windows.fire_timers)
+    until(
+        lambda: texts(view, "selection").strip() == "no frames are compared",
+        each=windows.fire_timers,
+    )
+    view.close()
+    assert warnings_in(caplog) == []
+
+
+@pytest.mark.usefixtures("quick")
+def test_expected_error_of_a_reading_is_told_in_one_line(
+    live: LiveReduction,
+    windows: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ReductionError("injected")
+
+    monkeypatch.setattr("h5xs_bluesky.api.methods.patterns.read_patterns", broken)
+    view = LiveView(live, windows=["selection", "pattern"])
+    send(live)
+    until(lambda: "kept" in texts(view, "selection"), each=windows.fire_timers)
+    view.close()
+    told = [r for r in caplog.records if r.name == "h5xs_bluesky.view.repeater"]
+    assert [(r.levelno, r.exc_info) for r in told] == [(logging.WARNING, None)]
+
+
 def test_monitors_that_run_on_their_own_are_shown_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

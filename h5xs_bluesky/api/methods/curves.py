@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.experiment import Experiment
-from h5xs_bluesky.api.frame_choice import chosen_frames
+from h5xs_bluesky.api.frame_choice import chosen_frames, why_no_average
 from h5xs_bluesky.api.plots.axes import axes_or_new, plain_ticks, prepare_axes
 from h5xs_bluesky.api.raw import frame_number
 from h5xs_bluesky.errors import ReductionError
@@ -80,11 +80,13 @@ class CurveMethods(Experiment):
         Returns
         -------
         Selection or None
-            None where no selection was made, or only its outcome is known (``attrs``).
+            None where no selection was made, or only its outcome is known (``attrs``). None is made
+            of a map's frames.
         """
         name = self._source.resolve(sn)
         with self._source.reading():
             reduced = self._memory.load(name)
+            preview = preview and not self._source.map_shape(name)
         if reduced is None or reduced.selection is not None or not preview:
             return None if reduced is None else reduced.selection
         beamline = self._memory.beamline
@@ -119,9 +121,9 @@ class CurveMethods(Experiment):
         name = self._source.resolve(sn)
         selection = self.get_selection(name)
         if selection is None:
-            raise ReductionError(
-                f"{name}: expected a selection of frames, found none: call average_d1s() first"
-            )
+            shape = self._source.map_shape(name)
+            found = why_no_average(shape) if shape else "none: call average_d1s() first"
+            raise ReductionError(f"{name}: expected a selection of frames, found {found}")
         ax = axes_or_new(ax)
         plot_selection(ax, selection)
         ax.set_title(name)

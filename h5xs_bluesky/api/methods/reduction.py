@@ -117,7 +117,9 @@ class ReductionMethods(Experiment):
 
         The user's own selection wins: `selection`, else a changed ``attrs[sample]["selected"]``,
         else the one made before. Without any, the similarity analysis selects. A sample whose
-        buffer is averaged anew is subtracted anew.
+        buffer is averaged anew is subtracted anew. The frames of a map, a scan whose start document
+        has a ``shape`` of two axes or more, are of different places: they are averaged only where
+        the user selects some, or `filter_data` or `max_distance` let the analysis select.
 
         Parameters
         ----------
@@ -138,7 +140,8 @@ class ReductionMethods(Experiment):
         Raises
         ------
         ReductionError
-            If a sample named is not reduced, or no frame of it is kept; the others are averaged.
+            If a sample named is not reduced, is a map, or no frame of it is kept; the others are
+            averaged.
             If `max_distance` is no positive number, as where a call written for py4xs has its
             `debug` there.
         """
