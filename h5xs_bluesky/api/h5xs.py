@@ -22,7 +22,8 @@ class h5xs(  # noqa: N801 - the ancestor's name
 
     Every method opens the file, reads, and closes it, so that what a running scan adds is seen;
     between `explicit_open` and `explicit_close` it stays open as `fh5`. A sample `sn` is named by
-    its group, or by the name that its scan gave (the newest of that name); None is the oldest. An
+    its group, or by the name that its scan gave (the newest of that name); ``"/group"`` is the
+    group in any case, for ``%h5xs``, too; None is the oldest. An
     unknown one raises `SampleNotFoundError`, a link out of the folder `RefusedError`.
 
     Parameters

@@ -17,6 +17,8 @@ from h5xs_bluesky.io.experiment import find_sample, sample_names, start_of
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.sidecar import sidecar_buffer, sidecar_of
 
+GROUP_MARK = "/"  # before a sample's group, where the name alone may mean another
+
 
 def experiment_file(path: Path) -> Path:
     """Give an experiment's file, if its folder is named."""
@@ -102,7 +104,7 @@ class ExperimentSource:
     def resolve(self, name: str | None) -> str:
         """Give the group of a sample: of this name, or the newest whose scan gave this name.
 
-        None stands for the oldest sample.
+        A slash before it says that the group is meant. None stands for the oldest sample.
 
         Raises
         ------
@@ -112,10 +114,11 @@ class ExperimentSource:
             If a link leads out of the folder.
         """
         with self.reading() as file:
-            if name and "/" not in name:
-                member = follow(file, name, roots=self.roots)
+            group = (name or "").removeprefix(GROUP_MARK)
+            if group and "/" not in group:
+                member = follow(file, group, roots=self.roots)
                 if isinstance(member, h5py.Group):
-                    return name
+                    return group
             known = sample_names(file)
             found = known[0] if known and name is None else find_sample(file, name or "")
         if found is None:

@@ -15,7 +15,7 @@ PLOTS = {
     "sec": "a series behind a column: Rg and I(0) against frame, the peak less the buffer",
 }
 
-_NEWEST = "its group or name; by default the one measured last"
+_NEWEST = "its name, in quotes if it has spaces, or /group; by default the one measured last"
 
 
 def make_parser() -> MagicArgumentParser:

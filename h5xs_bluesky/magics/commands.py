@@ -15,6 +15,8 @@ from h5xs_bluesky.api.h5exp import h5exp
 from h5xs_bluesky.api.h5xs import h5xs
 from h5xs_bluesky.api.info import describe
 from h5xs_bluesky.errors import H5xsError, ReductionError
+from h5xs_bluesky.io.experiment import open_for_reading
+from h5xs_bluesky.io.known_samples import known_samples
 from h5xs_bluesky.magics.arguments import PLOTS
 from h5xs_bluesky.magics.reports import Calibrated, Measured, Status
 from h5xs_bluesky.magics.target import Target
@@ -158,6 +160,8 @@ def _measured(target: Target, dt: h5xs, name: str, *, guinier: bool = False) -> 
         rejected.update(reason for reason in selection.reason if reason)
         kept = selection.kept
     transmission, sigma = _transmission(dt, name, kept)
+    with open_for_reading(Path(dt.fn)) as file:
+        namesakes = [each.group for each in known_samples(file) if each.name == info.name]
     curves = dt.d1s.get(name, {})
     curve: Any = curves.get(schema.SUBTRACTED, curves.get(schema.AVERAGED))
     why = why_no_average(info.map_shape) if info.map_shape and not info.averaged else ""
@@ -167,6 +171,7 @@ def _measured(target: Target, dt: h5xs, name: str, *, guinier: bool = False) -> 
     fit, problem = _guinier(curve) if guinier else (None, "")
     return Measured(
         info=info,
+        namesakes=tuple(group for group in namesakes if group != name),
         rejected=rejected,
         transmission=transmission,
         transmission_sigma=sigma,

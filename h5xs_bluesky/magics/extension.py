@@ -1,5 +1,6 @@
 """The extension that IPython loads: the magic, and the completion of its words."""
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -19,6 +20,23 @@ _WORDS = ("status", "last", "plot", "reduce", "calibrate", "use", "help")
 _WITH_SAMPLE = ("last", "plot", "reduce", "calibrate")
 
 
+def _words(line: str) -> list[str]:
+    """Split what was typed, as a shell does: names with spaces stand in quotes.
+
+    Raises
+    ------
+    ValueError
+        If a quote is not closed.
+    """
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise ValueError(
+            f"expected every quote closed, found {line}: put a name with an apostrophe into double "
+            "quotes"
+        ) from error
+
+
 @magics_class
 class H5xsMagics(Magics):
     """The magic ``%h5xs``."""
@@ -32,7 +50,7 @@ class H5xsMagics(Magics):
     def h5xs(self, line: str) -> Any:
         """Look at what is measured, and reduce it; ``%h5xs help`` lists the subcommands."""
         try:
-            given = dict(vars(self._parser.parse_argstring(line)))  # type: ignore[no-untyped-call]
+            given = dict(vars(self._parser.parse_args(_words(line))))
             return self._run(given.pop("command") or "help", given)
         except UsageError:
             raise
@@ -61,7 +79,7 @@ class H5xsMagics(Magics):
             samples = self.target.open().samples
         except (H5xsError, LookupError, OSError):
             samples = []
-        return [*samples, *(PLOTS if words[0] == "plot" else ())]
+        return [*map(shlex.quote, samples), *(PLOTS if words[0] == "plot" else ())]
 
 
 def load(shell: "InteractiveShell") -> None:

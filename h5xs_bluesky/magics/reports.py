@@ -9,6 +9,7 @@ import numpy as np
 
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.info import SampleInfo
+from h5xs_bluesky.api.source import GROUP_MARK
 
 if TYPE_CHECKING:
     from h5xs_bluesky.api.calibration import DetectorCalibration
@@ -71,6 +72,8 @@ class Measured:
     ----------
     info
         Frames, state of the run, curves.
+    namesakes
+        Groups of other samples to which their scans gave the same name, oldest first.
     rejected
         How many frames are not averaged, by reason.
     transmission, transmission_sigma
@@ -86,6 +89,7 @@ class Measured:
     """
 
     info: SampleInfo
+    namesakes: tuple[str, ...] = ()
     rejected: Mapping[str, int] = field(default_factory=dict)
     transmission: float = np.nan
     transmission_sigma: float = np.nan
@@ -115,6 +119,10 @@ class Measured:
         state = {"success": "ended", "no end": "goes on"}.get(info.state, f"ended: {info.state}")
         named = f" ({info.name})" if info.name not in ("", info.sample) else ""
         lines = [f"{info.sample}{named}: {self.frames} frames, {info.reduced} reduced, {state}"]
+        if self.namesakes:
+            shown = ", ".join(GROUP_MARK + group for group in self.namesakes[-_MOST_LISTED:])
+            more = "…, " if len(self.namesakes) > _MOST_LISTED else ""
+            lines.append(f"also called {info.name}: {more}{shown}")
         if info.averaged:
             why = ", ".join(f"{number} {reason}" for reason, number in self.rejected.items())
             lines.append(f"kept: {info.averaged}{f'; rejected: {why}' if why else ''}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.h5xs import h5xs
-from h5xs_bluesky.api.source import experiment_file
+from h5xs_bluesky.api.source import GROUP_MARK, experiment_file
 from h5xs_bluesky.errors import FileInUseError, SampleNotFoundError
 from h5xs_bluesky.io.experiment import find_sample, open_for_reading
 from h5xs_bluesky.io.known_samples import KnownSample, known_samples
@@ -124,8 +124,8 @@ class Target:
     def newest(self, dt: h5xs, sample: str | None) -> str:
         """Give the newest sample of a name, by default the one measured last that is no buffer.
 
-        A buffer is what another sample names as its own; where there is nothing else, the last one
-        is meant.
+        ``/group`` is the sample of that group. A buffer is what another sample names as its own;
+        where there is nothing else, the last one is meant.
 
         Raises
         ------
@@ -133,10 +133,13 @@ class Target:
             If there is none.
         """
         with open_for_reading(Path(dt.fn)) as file:
-            if sample is not None:
-                return find_sample(file, sample) or sample
             known = known_samples(file)
-        groups, buffers = [each.group for each in known], _buffers(known)
+            groups, buffers = [each.group for each in known], _buffers(known)
+            if sample is not None:
+                group = sample.removeprefix(GROUP_MARK)
+                if group != sample and group in groups:
+                    return group
+                return find_sample(file, sample) or sample
         if not known:
             raise SampleNotFoundError(f"{dt.fn}: nothing was measured yet")
         return next((name for name in reversed(groups) if name not in buffers), groups[-1])

@@ -35,7 +35,16 @@ def test_sample_is_also_found_by_the_name_its_scan_gave(play: Callable[..., Path
     assert dt.header("../a/b")["sample_name"] == "../a/b"
 
 
-@pytest.mark.parametrize("name", ["lysozim", "", "lysozyme/primary", ".."])
+def test_slash_says_that_a_group_is_meant(play: Callable[..., Path]) -> None:
+    dt = h5xs(play(*(run_documents(small_frames(n), sample_name="a") for n in (1, 2))))
+    dt.load_d1s()
+    second = dt.samples[1]
+    lengths = {name: len(dt.get_mon(name).transmission) for name in ("a", "/a", "/" + second)}
+    assert lengths == {"a": 1, "/a": 1, "/" + second: 2}
+    assert dt.get_d1("/a").label == dt.get_d1("a").label
+
+
+@pytest.mark.parametrize("name", ["lysozim", "", "/", "/lysozim", "lysozyme/primary", ".."])
 def test_unknown_sample_is_an_error_that_lists_the_known_ones(experiment: Path, name: str) -> None:
     dt = h5xs(experiment)
     for call in (dt.header, dt.get_d1, dt.get_d2, dt.load_d1s, dt.plot_d1s, dt.save_d1s):

@@ -1,5 +1,6 @@
 """``%h5xs`` in a real shell: short texts, values, and errors of one line."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,13 @@ def test_newest_is_the_sample_and_not_its_buffers(magic: Magic, tmp_path: Path) 
     last = magic("last")
     assert (last.info.name, last.frames) == ("p", 3)
     assert magic("last p").sample == last.sample != "p", "the newest of the name"
+    assert last.namesakes == ("p",)
+    assert "also called p: /p" in repr(last)
+    first = magic("last /p")
+    assert (first.sample, first.frames, first.namesakes) == ("p", 2, (last.sample,))
+    assert magic("last /" + last.sample).sample == last.sample
+    with pytest.raises(UsageError, match="found '/nobody'"):
+        magic("last /nobody")
     assert magic("last p_after").frames == 3
     assert magic("plot subtracted").get_title() == last.sample
 
@@ -198,6 +206,27 @@ def test_reduce_tells_why_there_is_no_average(magic: Magic, tmp_path: Path) -> N
     magic(f"use {write_experiment(tmp_path, documents)}")
     told = "no average: edge: expected at least one of 4 frames to be kept, found none: 4 transmi"
     assert told in repr(magic("reduce"))
+
+
+def test_names_with_spaces_stand_in_quotes(
+    shell: InteractiveShell, magic: Magic, tmp_path: Path
+) -> None:
+    folder = tmp_path / "my data"
+    write_experiment(folder, run_documents(small_frames(2), sample_name="my protein 5 mg/ml"))
+    magic(f"use '{folder}'")
+    assert magic('last "my protein 5 mg/ml"').frames == 2
+    assert magic("last 'my protein 5 mg_ml'").frames == 2
+    picture = tmp_path / "my file.png"
+    assert magic(f'plot frames --save "{picture}"') == picture
+    assert is_drawn(imread(picture))
+    complete = next(iter(magic_completions(shell, "%h5xs last ")))
+    assert magic(f"last {complete}").frames == 2
+
+
+def magic_completions(shell: InteractiveShell, line: str) -> list[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        return list(shell.complete("", line)[1])
 
 
 def test_buffer_alone_is_the_newest(magic: Magic, tmp_path: Path) -> None:
@@ -300,6 +329,7 @@ MISTAKES = [
     ("use /nowhere/at.h5", "/nowhere/at.h5", "no such file"),
     ("frobnicate", "invalid choice: 'frobnicate'", "no such subcommand"),
     ("last one two", "unrecognized arguments: two", "too much"),
+    ("last Peter's", "expected every quote closed, found last Peter's", "no second quote"),
     ("calibrate --energy high", "invalid float value", "no number"),
 ]
 
