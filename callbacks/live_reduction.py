@@ -118,6 +118,15 @@ class LiveReduction:
         self._closed = False
         atexit.register(self.close)
 
+    def __repr__(self) -> str:
+        """Tell where it writes, and how far it is."""
+        status = self.status()
+        folder = self.folder or self.beamline.output.base / self.beamline.output.folder
+        going_on = sum(not run["finished"] for run in status["runs"])
+        counters = ", ".join(f"{status[name]} {name}" for name in ("received", "reduced", "failed"))
+        state = "closed" if self._closed else f"runs going on: {going_on}"
+        return f"<LiveReduction into {folder}: {state}; frames: {counters}>"
+
     def __call__(self, name: str, doc: Document) -> None:
         """Take a document; see the class for what may be raised."""
         if self._closed:

@@ -26,7 +26,8 @@ class RunStatus:
     written, or missing where documents announced it and it was not found; then, where a detector
     of the configuration wrote it, reduced or failed. Frames of other cameras are only
     acknowledged. `queue` counts the frames that are on their way, `behind` those of them that are
-    safe on disk and wait for the reduction.
+    safe on disk and wait for the reduction. A run is `stopped` once its last document came, and
+    `finished` once its frames are averaged.
     """
 
     uid: str
@@ -40,13 +41,13 @@ class RunStatus:
     missing: int = 0
     queue: int = 0
     behind: int = 0
+    stopped: bool = False
     finished: bool = False
     last_error: str = ""
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     lost_reason: str = ""
     lost_told: bool = field(default=False, metadata=_PRIVATE)
-    stopped: bool = field(default=False, metadata=_PRIVATE)
     placed: threading.Event = field(default_factory=threading.Event, metadata=_PRIVATE)
     _written: str = field(default="", metadata=_PRIVATE)
     _lock: threading.Lock = field(default_factory=threading.Lock, metadata=_PRIVATE)

@@ -48,6 +48,20 @@ def test_import_takes_less_than_the_limit() -> None:
     assert min(float(run_python(TIME_IMPORT)) for _ in range(5)) < LIMIT_S
 
 
+def test_pyfai_is_loaded_without_a_word_about_opencl_and_nothing_else_is_hidden() -> None:
+    code = (
+        "import logging, h5xs_bluesky; h5xs_bluesky.Detector\n"
+        "logging.basicConfig(format='%(message)s')\n"
+        "from pyFAI.geometry import Geometry\n"
+        "import silx.opencl.common\n"
+        "logging.getLogger('silx.opencl.common').warning('something else')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stderr.splitlines() == ["something else"]
+
+
 @pytest.mark.parametrize(
     ("module", "unwanted", "reason"),
     [

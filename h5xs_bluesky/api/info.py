@@ -18,6 +18,8 @@ from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import H5xsError
 from h5xs_bluesky.io.processed import read_reduced
 
+NO_END = "no end"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleInfo:
@@ -128,7 +130,7 @@ def _sample(source: ExperimentSource, beamline: Beamline, name: str) -> SampleIn
         "sample": name,
         "name": str(group.attrs.get(schema.SAMPLE_NAME, name)),
         "started": _moment(start.get("time")),
-        "state": str(stop.get("exit_status", "success")) if stop else "no end",
+        "state": str(stop.get("exit_status", "success")) if stop else NO_END,
         "frames": {},
         "map_shape": map_shape(start),
     }

@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,11 @@ from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.frame_choice import why_no_average
 from h5xs_bluesky.api.h5exp import h5exp
 from h5xs_bluesky.api.h5xs import h5xs
-from h5xs_bluesky.api.info import describe
+from h5xs_bluesky.api.info import NO_END, describe
 from h5xs_bluesky.errors import H5xsError, ReductionError
 from h5xs_bluesky.io.experiment import open_for_reading
 from h5xs_bluesky.io.known_samples import known_samples
+from h5xs_bluesky.io.replace import is_locked
 from h5xs_bluesky.magics.arguments import PLOTS
 from h5xs_bluesky.magics.reports import Calibrated, Measured, Status
 from h5xs_bluesky.magics.target import Target
@@ -41,13 +43,18 @@ def status(target: Target) -> Status:
     live = target.live()
     path = target.experiment()
     counters = {} if live is None else live.status()
-    going_on = [run for run in counters.get("runs", ()) if not run["finished"]]
+    unfinished = [run for run in counters.get("runs", ()) if not run["finished"]]
     return Status(
         experiment=path,
-        running=tuple(run["sample"] or "a sample" for run in going_on),
+        running=tuple(_name_of(run) for run in unfinished if not run["stopped"]),
+        finishing=tuple(_name_of(run) for run in unfinished if run["stopped"]),
         counters=counters,
         samples=tuple(target.open().samples) if path.exists() else (),
     )
+
+
+def _name_of(run: Mapping[str, Any]) -> str:
+    return run["sample"] or "a sample"
 
 
 def last(target: Target, sample: str | None, *, guinier: bool = False) -> Measured:
@@ -159,7 +166,7 @@ def _measured(target: Target, dt: h5xs, name: str, *, guinier: bool = False) -> 
     if selection is not None:
         rejected.update(reason for reason in selection.reason if reason)
         kept = selection.kept
-    transmission, sigma = _transmission(dt, name, kept)
+    transmission, sigma = _transmission(dt, name, kept, quiet=target.live() is not None)
     with open_for_reading(Path(dt.fn)) as file:
         namesakes = [each.group for each in known_samples(file) if each.name == info.name]
     curves = dt.d1s.get(name, {})
@@ -171,6 +178,7 @@ def _measured(target: Target, dt: h5xs, name: str, *, guinier: bool = False) -> 
     fit, problem = _guinier(curve) if guinier else (None, "")
     return Measured(
         info=info,
+        is_written=info.state == NO_END and is_locked(Path(dt.fn).parent / name / schema.RUN_LOCK),
         namesakes=tuple(group for group in namesakes if group != name),
         rejected=rejected,
         transmission=transmission,
@@ -203,10 +211,10 @@ def _guinier(curve: Data1d) -> tuple[Guinier | None, str]:
     return fit, ""
 
 
-def _transmission(dt: h5xs, name: str, kept: Any) -> tuple[float, float]:
+def _transmission(dt: h5xs, name: str, kept: Any, *, quiet: bool) -> tuple[float, float]:
     """Give the mean transmission of the frames kept, and its standard uncertainty."""
     try:
-        readings = dt.get_mon(name)
+        readings = dt.get_mon(name, quiet=quiet)
     except H5xsError:  # no monitors, or no frames: not known
         return np.nan, np.nan
     values, sigma = readings.transmission, readings.transmission_sigma  # type: ignore[union-attr]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from h5xs_bluesky.api.data1d import Data1d
-from h5xs_bluesky.api.info import SampleInfo
+from h5xs_bluesky.api.info import NO_END, SampleInfo
 from h5xs_bluesky.api.source import GROUP_MARK
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ class Status:
     ----------
     experiment
         Its file, or where it will be.
-    running
-        Names of the samples that are being measured.
+    running, finishing
+        Names of the samples that are being measured, and of those whose frames are still being
+        reduced and averaged.
     counters
         As of `LiveReduction.status`; empty without one.
     samples
@@ -37,6 +38,7 @@ class Status:
 
     experiment: Path
     running: tuple[str, ...] = ()
+    finishing: tuple[str, ...] = ()
     counters: Mapping[str, Any] = field(default_factory=dict)
     samples: tuple[str, ...] = ()
 
@@ -44,10 +46,10 @@ class Status:
         """Tell it in a few lines."""
         if not self.counters:
             what = "no live reduction"
-        elif self.running:
-            what = "measuring " + ", ".join(self.running)
         else:
-            what = "nothing is being measured"
+            now = {"measuring": self.running, "finishing": self.finishing}
+            parts = [f"{verb} {', '.join(names)}" for verb, names in now.items() if names]
+            what = "; ".join(parts) or "nothing is being measured"
         lines = [f"{what}; {self.experiment}"]
         if self.counters:
             counts = ", ".join(
@@ -72,6 +74,8 @@ class Measured:
     ----------
     info
         Frames, state of the run, curves.
+    is_written
+        Whether a live reduction, here or elsewhere, still writes it.
     namesakes
         Groups of other samples to which their scans gave the same name, oldest first.
     rejected
@@ -89,6 +93,7 @@ class Measured:
     """
 
     info: SampleInfo
+    is_written: bool = False
     namesakes: tuple[str, ...] = ()
     rejected: Mapping[str, int] = field(default_factory=dict)
     transmission: float = np.nan
@@ -116,7 +121,8 @@ class Measured:
     def __repr__(self) -> str:
         """Tell it in a few lines."""
         info = self.info
-        state = {"success": "ended", "no end": "goes on"}.get(info.state, f"ended: {info.state}")
+        no_end = "goes on" if self.is_written else "cut short, its writer died (h5xs repair)"
+        state = {"success": "ended", NO_END: no_end}.get(info.state, f"ended: {info.state}")
         named = f" ({info.name})" if info.name not in ("", info.sample) else ""
         lines = [f"{info.sample}{named}: {self.frames} frames, {info.reduced} reduced, {state}"]
         if self.namesakes:

@@ -127,5 +127,8 @@ def _selection(dt: "h5xs", run: ShownRun) -> Any:
 
 
 def _readings(dt: "h5xs", run: ShownRun) -> Any:
-    """Give what monitors read that run on their own: it is complete when the run has ended."""
-    return dt.get_mon(run.sample)
+    """Give what monitors read that run on their own: it is complete when the run has ended.
+
+    What is not known, the reduction has told.
+    """
+    return dt.get_mon(run.sample, quiet=True)

@@ -105,6 +105,13 @@ class LiveView:
         self._token: int | None = live.subscribe(self._take)
         atexit.register(self.close)
 
+    def __repr__(self) -> str:
+        """Tell what it shows, and where."""
+        kind = "windows" if self.has_windows else "pictures"
+        names = ", ".join(f"{name} ({number})" for name, number in self.drawings.items())
+        state = "" if self._token is not None else "closed; "
+        return f"<LiveView: {state}{kind}, drawn so often: {names}>"
+
     @property
     def drawings(self) -> dict[str, int]:
         """How often each window or picture was drawn."""

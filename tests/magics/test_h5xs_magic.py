@@ -1,5 +1,8 @@
 """``%h5xs`` in a real shell: short texts, values, and errors of one line."""
 
+import subprocess
+import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ from traitlets.config import Config
 
 from h5xs_bluesky import h5xs
 from h5xs_bluesky.callbacks import LiveReduction
+from h5xs_bluesky.callbacks.finish import average_run
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.guinier import Guinier
 
@@ -71,6 +75,57 @@ def test_status_tells_what_runs_and_what_is_known(live: LiveReduction, magic: Ma
     live(*stop)
     live.wait(30)
     assert magic("status").running == ()
+
+
+def test_run_that_has_ended_is_finishing_until_it_is_averaged(
+    live: LiveReduction, magic: Magic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    averaging, go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any, **named: Any) -> Any:
+        averaging.set()
+        assert go_on.wait(30)
+        return average_run(*arguments, **named)
+
+    monkeypatch.setattr("h5xs_bluesky.callbacks.finish.average_run", slow)
+    for document in run_documents(small_frames(3)):
+        live(*document)
+    assert averaging.wait(30)
+    status = magic("status")
+    assert (status.running, status.finishing) == ((), ("water",))
+    assert repr(status).startswith("finishing water; ")
+    go_on.set()
+    live.wait(30)
+    assert repr(magic("status")).startswith("nothing is being measured; ")
+
+
+def test_run_whose_writer_died_does_not_go_on(magic: Magic, tmp_path: Path) -> None:
+    """While it is written, another process sees that it goes on."""
+    code = (
+        "import os, sys, time\n"
+        "from pathlib import Path\n"
+        "from small_beamline import run_documents, small_beamline, small_frames\n"
+        "from h5xs_bluesky.callbacks import LiveReduction\n"
+        f"live = LiveReduction(small_beamline(), Path({str(tmp_path)!r}))\n"
+        "for document in run_documents(small_frames(3))[:-1]:\n"
+        "    live(*document)\n"
+        "live.wait(30)\n"
+        "print('written', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[1],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "written\n"
+        magic(f"use {tmp_path}")
+        assert repr(magic("last")).startswith("water: 3 frames, 3 reduced, goes on")
+        writer.kill()
+    told = "water: 3 frames, 3 reduced, cut short, its writer died (h5xs repair)"
+    assert repr(magic("last")).splitlines()[0] == told
 
 
 def test_last_gives_frames_kept_and_transmission(magic: Magic, experiment: Path) -> None:

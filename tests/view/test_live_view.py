@@ -515,6 +515,42 @@ def test_expected_error_of_a_reading_is_told_in_one_line(
     assert [(r.levelno, r.exc_info) for r in told] == [(logging.WARNING, None)]
 
 
+def test_monitors_that_do_not_cover_the_frames_are_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    live = LiveReduction(
+        small_beamline(monitors=own_streams(), metadata=METADATA), tmp_path / "experiment"
+    )
+    view = LiveView(live, windows=["transmission"], folder=tmp_path / "pictures")
+    documents = run_documents(small_frames(2, mean=80.0), monitors={}, exposure_time=0.5)
+    for stream in ("em1", "em2"):
+        documents = add_readings(
+            documents, f"{stream}_monitor", stream, times=[1.0, 2.0], values=[5.0, 5.0]
+        )
+    for document in documents:
+        live(*document)
+    view.close()
+    live.close()
+    told = warnings_in(caplog)
+    assert len(told) == len({text.split("stream ")[-1] for text in told}) > 0
+
+
+def test_live_reduction_and_its_view_tell_what_they_are(
+    live: LiveReduction, tmp_path: Path
+) -> None:
+    view = LiveView(live, windows=["curves"], folder=tmp_path / "pictures")
+    assert repr(view) == "<LiveView: pictures, drawn so often: curves (0)>"
+    for document in run_documents(small_frames(2))[:-1]:
+        live(*document)
+    assert live.wait(30)
+    told = "runs going on: 1; frames: 4 received, 4 reduced, 0 failed"
+    assert repr(live) == f"<LiveReduction into {tmp_path / 'experiment'}: {told}>"
+    view.close()
+    live.close()
+    assert "closed" in repr(view)
+    assert "closed; frames: 4 received" in repr(live)
+
+
 def test_monitors_that_run_on_their_own_are_shown_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ class MonitorMethods(Experiment):
         *,
         dead_time: float | None = None,
         stamped: Literal["start", "end"] | None = None,
+        quiet: bool = False,
     ) -> MonitorReadings | dict[str, MonitorReadings]:
         """Give what the beam monitors read during each frame, and the transmission.
 
@@ -85,6 +86,8 @@ class MonitorMethods(Experiment):
             Between the frames of one event, in s.
         stamped
             Whether frames' timestamps mark the start or the end of an exposure.
+        quiet
+            Log no warning of what is not known.
 
         Returns
         -------
@@ -109,7 +112,12 @@ class MonitorMethods(Experiment):
             names = self._source.chosen(sn)
             for name in names:
                 raw, found, monitors = self._integrated(
-                    name, changes, exposure_s=exp, lag_s=lag, trigger_shift_s=force_synch_trig
+                    name,
+                    changes,
+                    exposure_s=exp,
+                    lag_s=lag,
+                    trigger_shift_s=force_synch_trig,
+                    quiet=quiet,
                 )
                 result[name] = _padded(readings_of(raw, found, monitors), check_size)
                 self.d0s[name] = {
@@ -234,8 +242,9 @@ class MonitorMethods(Experiment):
         exposure_s: float | None,
         lag_s: float | None = None,
         trigger_shift_s: float = 0,
+        quiet: bool = False,
     ) -> tuple[RawSample, StreamsOverExposures | None, Monitors]:
-        """Read a sample's monitors; what is not known is logged."""
+        """Read a sample's monitors; unless it is to be quiet, what is not known is logged."""
         beamline = self._memory.beamline
         monitors = beamline.monitors
         if monitors is None:
@@ -266,7 +275,7 @@ class MonitorMethods(Experiment):
             exposure_s=exposure_s,
             incident_lag_s=lag_s,
         )
-        for problem in found.problems:
+        for problem in () if quiet else found.problems:
             logger.warning("%s: %s", name, problem)
         return raw, found, monitors
 
