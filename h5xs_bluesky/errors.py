@@ -17,6 +17,14 @@ class FileFormatError(H5xsError, ValueError):
     """A file does not hold what its format promises."""
 
 
+class FileDamagedError(H5xsError, OSError):
+    """A part of a file cannot be read, and will not get better by itself."""
+
+
+class FileCutError(FileDamagedError):
+    """A file is shorter than it says: it was cut short, or is still being copied."""
+
+
 class FrameAbsentError(H5xsError, OSError):
     """A frame is not on disk, or not any more, where HDF5 would give zeros without a word."""
 

@@ -1,12 +1,13 @@
 """What is in an experiment: its samples, their frames, how far they are reduced."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
 from h5xs_bluesky import schema
@@ -16,6 +17,8 @@ from h5xs_bluesky.api.settings import read_beamline
 from h5xs_bluesky.api.source import ExperimentSource, experiment_file
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import H5xsError
+from h5xs_bluesky.io.experiment import damaged_groups
+from h5xs_bluesky.io.opening import DAMAGE
 from h5xs_bluesky.io.processed import read_reduced
 
 NO_END = "no end"
@@ -119,8 +122,17 @@ def describe(
             bins=len(beamline.qgrid),
             q_min=float(edges[0]),
             q_max=float(edges[-1]),
-            samples=tuple(_sample(source, beamline, name) for name in source.chosen(samples)),
+            samples=(
+                *(_sample(source, beamline, name) for name in source.chosen(samples)),
+                *_damaged(file, samples),
+            ),
         )
+
+
+def _damaged(file: h5py.File, samples: str | Sequence[str] | None) -> Iterator[SampleInfo]:
+    """Name what cannot be read at all, where nothing else was asked for."""
+    for name, problem in () if samples is not None else damaged_groups(file):
+        yield SampleInfo(sample=name, frames={}, problem=problem)
 
 
 def _sample(source: ExperimentSource, beamline: Beamline, name: str) -> SampleInfo:
@@ -142,7 +154,7 @@ def _sample(source: ExperimentSource, beamline: Beamline, name: str) -> SampleIn
             values["frames"][detector.extension] = sum(int(s.rows.size) for s in sources)
         with source.results(name) as results:
             values |= _results(results, source)
-    except (H5xsError, OSError, KeyError) as error:
+    except (H5xsError, *DAMAGE) as error:
         values["problem"] = str(error)
     return SampleInfo(**values)
 

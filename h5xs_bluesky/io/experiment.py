@@ -18,6 +18,7 @@ from h5xs_bluesky.io.attributes import text_attribute
 from h5xs_bluesky.io.corrections import save_corrections
 from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.links import follow
+from h5xs_bluesky.io.opening import DAMAGE, open_whole
 from h5xs_bluesky.io.py4xs_files import (
     ancestor_beamline,
     detectors_from_json,
@@ -168,13 +169,12 @@ def open_for_reading(path: Path) -> h5py.File:
     ------
     FileNotFoundError
         If it is not there.
+    OSError
+        If it cannot be opened, or was cut short.
     """
     if not path.exists():
         raise FileNotFoundError(f"expected an experiment file at {path}, found none")
-    try:
-        return h5py.File(path, "r", swmr=True)
-    except (OSError, ValueError):  # an older format, or open here in the plain mode
-        return h5py.File(path, "r")
+    return open_whole(path)
 
 
 def prepare_experiment(folder: Path, settings: ExperimentSettings) -> ExperimentSettings:
@@ -290,23 +290,38 @@ def samples(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
 
     A group without a start document, a stream and curves, as the ancestor's ``overall``, is none.
     """
-    return ((name, group) for name, group in _groups(file) if _is_sample(group))
+    return ((name, group) for name, group, is_sample in _groups(file) if is_sample)
 
 
 def other_groups(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
     """Give the groups at the top that are no samples, by name."""
-    return ((name, group) for name, group in _groups(file) if not _is_sample(group))
+    return ((name, group) for name, group, is_sample in _groups(file) if not is_sample)
 
 
-def _groups(file: h5py.File) -> Iterator[tuple[str, h5py.Group]]:
+def damaged_groups(file: h5py.File) -> Iterator[tuple[str, str]]:
+    """Give the names at the top behind which something cannot be read, with the reason."""
     for name in file:
         try:
             member = follow(file, name, roots=roots_of(file))
-        except RefusedError as error:
+            if isinstance(member, h5py.Group) and _is_sample(member):
+                dict(member.attrs)
+        except RefusedError:
+            continue
+        except DAMAGE as error:
+            yield name, str(error)
+
+
+def _groups(file: h5py.File) -> Iterator[tuple[str, h5py.Group, bool]]:
+    """Give the groups at the top that can be read, and whether they are samples."""
+    for name in file:
+        try:
+            member = follow(file, name, roots=roots_of(file))
+            is_sample = isinstance(member, h5py.Group) and _is_sample(member)
+        except DAMAGE as error:
             logger.warning("Sample %s is left out: %s", name, error)
             continue
         if isinstance(member, h5py.Group):
-            yield name, member
+            yield name, member, is_sample
 
 
 def _is_sample(group: h5py.Group) -> bool:
@@ -334,7 +349,7 @@ def find_sample(file: h5py.File, name: str, *, but: str | None = None) -> str | 
         (_started(group), member)
         for member, group in samples(file)
         if member != but
-        and (member == name or text_attribute(group.attrs, schema.SAMPLE_NAME) == name)
+        and (member == name or _attribute(group, schema.SAMPLE_NAME) == name)
     ]
     return max(found)[1] if found else None
 
@@ -360,7 +375,15 @@ def _started(sample: h5py.Group) -> float:
 def start_of(sample: h5py.Group) -> dict[str, Any]:
     """Give a sample's start document; {} where it cannot be read."""
     try:
-        start = json.loads(text_attribute(sample.attrs, schema.START, "{}"))
+        start = json.loads(_attribute(sample, schema.START) or "{}")
     except ValueError:
         return {}
     return start if isinstance(start, dict) else {}
+
+
+def _attribute(sample: h5py.Group, name: str) -> str:
+    """Give an attribute as text; "" where there is none, or it is damaged."""
+    try:
+        return text_attribute(sample.attrs, name)
+    except DAMAGE:
+        return ""

@@ -5,14 +5,17 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 
-from h5xs_bluesky.errors import RefusedError
-from h5xs_bluesky.io.opening import open_frames
+from h5xs_bluesky.errors import FileCutError, FileDamagedError, RefusedError
+from h5xs_bluesky.io.opening import open_frames, open_whole, refuse_damaged
+from h5xs_bluesky.io.presence import refuse_absent
 
 _MOST_IN_A_ROW = 16
 _MOST_KNOWN = 10_000
+_FRAMES_NDIM = 3
 
 # Sources of virtual datasets (file, dataset, how it is opened, state) that lead into no other file.
 _plain: set[tuple[Path, str, int, tuple[int, ...]]] = set()
@@ -44,7 +47,9 @@ def follow(
     RefusedError
         If the way leads out of the roots.
     OSError
-        If the source of a virtual dataset cannot be opened at the moment.
+        If a file on the way cannot be read: the source of a virtual dataset that cannot be opened
+        at the moment, or a linked file that is damaged. Of one that was cut short a dataset is
+        given whose rows are all there, and one of frames, which `io.presence` tells of.
     """
     return _Guard(roots).follow(group, path)
 
@@ -99,7 +104,9 @@ class _Guard:
                 if isinstance(link, h5py.ExternalLink):
                     self._branches += 1
                     self._check(member.file, link.filename)
-                found = member.get(name)
+                    found = _linked(member, name, link)
+                else:
+                    found = _member(member, name, link)
                 if found is not None and isinstance(link, h5py.ExternalLink):
                     # Further links may have led on, and HDF5 looks in the working directory, too.
                     self._check(member.file, str(Path.cwd() / found.file.filename))
@@ -184,7 +191,10 @@ class _Guard:
 
     def _check(self, file: h5py.File, target: str | bytes) -> None:
         name = target.decode(errors="replace") if isinstance(target, bytes) else target
-        resolved = (Path(file.filename).resolve().parent / name).resolve()
+        path = Path(name)
+        if not path.is_absolute():
+            path = Path(file.filename).resolve().parent / path
+        resolved = path.resolve()
         if not any(resolved.is_relative_to(root) for root in self._resolved):
             raise self._refusal(file, name)
 
@@ -194,6 +204,51 @@ class _Guard:
             f"{file.filename}: expected data inside {folders}, found a link to {name!r}: "
             "it was not followed; move the data into the folder, or add theirs to the roots"
         )
+
+
+def _member(group: h5py.Group, name: str, link: Any) -> h5py.Group | h5py.Dataset | None:
+    """Give what is in the file itself; None if there is no such name."""
+    try:
+        found: h5py.Group | h5py.Dataset | None = group.get(name)
+        problem = "an object that cannot be opened"
+    except RuntimeError as error:
+        found, problem = None, str(error)
+    if found is None and link is not None:
+        raise FileDamagedError(f"{group.file.filename}: {group.name}: {name}: found {problem}")
+    return found
+
+
+def _linked(
+    group: h5py.Group, name: str, link: h5py.ExternalLink
+) -> h5py.Group | h5py.Dataset | None:
+    """Follow a link to another file; None if the file, or the member in it, is not there."""
+    try:
+        found: h5py.Group | h5py.Dataset = group[name]
+    except (KeyError, RuntimeError) as error:  # h5py makes either of damage
+        place = Path(group.file.filename).resolve().parent / link.filename
+        if isinstance(error, RuntimeError) or (place.is_file() and _is_damaged(place, link.path)):
+            raise FileDamagedError(
+                f"{place}: expected {link.path}, found damage: {error}"
+            ) from error
+        return None
+    try:
+        refuse_damaged(Path(os.fsdecode(h5py.h5f.get_name(found.id))))
+    except FileCutError:
+        if isinstance(found, h5py.Group):
+            raise
+        if found.ndim < _FRAMES_NDIM:
+            for row in range(len(found) if found.ndim else 1):
+                refuse_absent(found, row, trailing=max(0, found.ndim - 1))
+    return found
+
+
+def _is_damaged(place: Path, path: str) -> bool:
+    """Tell whether a member that cannot be opened is one that the file itself has."""
+    with open_whole(place) as file:
+        try:
+            return path in file and isinstance(file.get(path, getlink=True), h5py.HardLink)
+        except (KeyError, OSError, RuntimeError):  # the way to it is damaged
+            return True
 
 
 def _state(path: Path) -> tuple[int, ...]:

@@ -2,20 +2,26 @@
 
 import logging
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
+
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError, FileInUseError, H5xsError
+from h5xs_bluesky.io.damage import damage_of, linked_files, missing_rows
 from h5xs_bluesky.io.experiment import add_sample
 from h5xs_bluesky.io.journal import read_journal
-from h5xs_bluesky.io.names import safe_name
+from h5xs_bluesky.io.names import join_names, safe_name
+from h5xs_bluesky.io.opening import DAMAGE
 from h5xs_bluesky.io.run_contents import RunContents
 from h5xs_bluesky.io.run_files import RunFolder, sample_attributes, write_run_file
 from h5xs_bluesky.io.superblock import read_superblock, repair_superblock
 
 logger = logging.getLogger(__name__)
 
+_COMPLETE = (schema.RUN_FILE, schema.PROCESSED_FILE)  # from the moment that they have their names
 _TEMPORARY = re.compile(r"\.[^.]+-[0-9a-f]{8}\.\w+")  # as io.replace names them
 
 
@@ -36,7 +42,7 @@ class Repaired:
     left_out
         What was wrong with records of the journal that do not fit the others.
     problem
-        Why the sample could not be repaired; "" if it could.
+        Why the sample, or a file of it, could not be repaired; "" if all could.
     """
 
     sample: str
@@ -95,7 +101,12 @@ def repair_sample(folder: RunFolder) -> Repaired:
     contents = RunContents.from_records(records, keep_scalars=True)
     ours = _our_files(folder.path, contents)
     opened = [path for path in ours if _repair_file(path)]
-    if opened or contents.stop is None or not (folder.path / schema.RUN_FILE).exists():
+    run_file = folder.path / schema.RUN_FILE
+    if run_file.exists() and (problem := _damage_of_run(run_file, contents)):
+        logger.warning("%s is written anew from the journal: %s", run_file, problem)
+        write_run_file(folder.path, contents, _attributes(folder.path, contents))
+        opened = [*{*opened, run_file}]
+    elif opened or contents.stop is None or not run_file.exists():
         write_run_file(folder.path, contents, sample_attributes(folder.path))
     return Repaired(
         sample=folder.sample,
@@ -107,7 +118,54 @@ def repair_sample(folder: RunFolder) -> Repaired:
         files=tuple(path.name for path in opened),
         ended=contents.stop is not None,
         left_out=tuple(contents.left_out),
+        problem="; ".join(_lost(folder.path, contents)),
     )
+
+
+def _damage_of_run(run_file: Path, contents: RunContents) -> str:
+    """Tell what of a run file, or of the numbers that it links, cannot be read."""
+    if problem := damage_of(run_file):
+        return problem
+    folder = run_file.parent
+    frames = {name for name, _ in _frame_files(contents)}
+    linked = linked_files(run_file) - frames - {schema.PROCESSED_FILE}
+    numbers = [folder / name for name in sorted(linked) if (folder / name).is_file()]
+    return next((problem for path in numbers if (problem := damage_of(path))), "")
+
+
+def _lost(folder: Path, contents: RunContents) -> Iterator[str]:
+    """Tell of results and frames that are damaged, and that the journal does not have."""
+    processed = folder / schema.PROCESSED_FILE
+    if processed.exists() and (problem := damage_of(processed)):
+        yield f"{problem} (or delete it, and reduce the frames again with load_data)"
+    for name, rows in _frame_files(contents):
+        path = folder / name
+        if not h5py.is_hdf5(path):  # its writer died before the first frame
+            continue
+        if problem := damage_of(path):
+            yield problem
+        elif missing := missing_rows(path, rows):
+            yield f"{path}: expected {rows} frames, found that {missing} are lost: copy it again"
+
+
+def _frame_files(contents: RunContents) -> Iterator[tuple[str, int]]:
+    """Give the files of frames, and how many of these were acknowledged."""
+    for stream in contents.streams.values():
+        for files in stream.frames.values():
+            yield from ((file.file, file.rows) for file in files)
+
+
+def _attributes(folder: Path, contents: RunContents) -> dict[str, str]:
+    """Give what a run file says beyond the documents, or what these tell of that."""
+    try:
+        return sample_attributes(folder)
+    except DAMAGE:
+        found = {schema.SAMPLE_NAME: folder.name}
+    for key in (schema.SAMPLE_NAME, schema.BUFFER):
+        value = contents.start.get(key)
+        if value and isinstance(value, str | list | tuple):
+            found[key] = value if isinstance(value, str) else join_names(map(str, value))
+    return found
 
 
 def _our_files(folder: Path, contents: RunContents) -> list[Path]:
@@ -116,15 +174,19 @@ def _our_files(folder: Path, contents: RunContents) -> list[Path]:
     return [
         path
         for path in sorted(folder.glob("*.h5"))
-        if path.name in (schema.RUN_FILE, schema.PROCESSED_FILE)
-        or path.name.startswith(tuple(begins))
+        if path.name in _COMPLETE or path.name.startswith(tuple(begins))
     ]
 
 
 def _repair_file(path: Path) -> bool:
-    """Repair a file that was left open; one without a superblock cannot hold data."""
+    """Repair a file that was left open; one without a superblock cannot hold data.
+
+    One that was complete and is cut short is left: HDF5 would give zeros. Frames are looked at one
+    by one when they are read.
+    """
     try:
-        if not read_superblock(path).needs_repair:
+        found = read_superblock(path)
+        if not found.needs_repair or (found.is_cut and path.name in _COMPLETE):
             return False
         repair_superblock(path)
     except FileFormatError:

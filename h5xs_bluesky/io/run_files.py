@@ -13,6 +13,7 @@ import numpy as np
 from h5xs_bluesky import schema
 from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.names import safe_name
+from h5xs_bluesky.io.opening import open_whole
 from h5xs_bluesky.io.replace import FileLock, replace_whole
 from h5xs_bluesky.io.run_contents import RunContents, StreamContents
 
@@ -150,7 +151,7 @@ def sample_attributes(folder: Path) -> dict[str, str]:
     path = folder / schema.RUN_FILE
     if not path.exists():
         return {schema.SAMPLE_NAME: folder.name}
-    with h5py.File(path, "r") as file:
+    with open_whole(path) as file:
         attributes = file[folder.name].attrs
         return {key: str(attributes[key]) for key in attributes if key not in _HEADERS}
 

@@ -16,6 +16,8 @@ from h5xs_bluesky.errors import FileFormatError
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _SIZE = 48  # of a superblock with 8-byte offsets, checksum included
 _VERSION, _OFFSET_SIZE, _FLAGS = 8, 9, 11
+_WITH_MANY_READERS = 3  # the version that has the mode for many readers
+_OFFSET_BYTES = 8
 _END_OF_FILE = 28
 _WRITTEN_FOR_MANY = 0b101  # flags: open for writing, and for many readers (SWMR)
 _CHECKSUM = 44
@@ -33,7 +35,12 @@ class Superblock:
     @property
     def needs_repair(self) -> bool:
         """Whether a writer left the file open, or said that it is longer than it is."""
-        return self.flags != 0 or self.end_of_file > self.size
+        return self.flags != 0 or self.is_cut
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the file is shorter than it says."""
+        return self.end_of_file > self.size
 
 
 def read_superblock(path: Path) -> Superblock:
@@ -48,7 +55,7 @@ def read_superblock(path: Path) -> Superblock:
         block = file.read(_SIZE)
     if len(block) < _SIZE or block[:8] != _SIGNATURE:
         raise FileFormatError(f"{path}: expected an HDF5 file, found none")
-    if block[_VERSION] not in (2, 3) or block[_OFFSET_SIZE] != 8:
+    if block[_VERSION] not in (2, 3) or block[_OFFSET_SIZE] != _OFFSET_BYTES:
         raise FileFormatError(
             f"{path}: expected a superblock of version 2 or 3 with 8-byte offsets, found version "
             f"{block[_VERSION]} with {block[_OFFSET_SIZE]}"
@@ -65,6 +72,22 @@ def is_written_for_many(path: Path) -> bool:
         return read_superblock(path).flags & _WRITTEN_FOR_MANY == _WRITTEN_FOR_MANY
     except FileFormatError:  # an older format, which has no such mode
         return False
+
+
+def expected_and_found_size(path: Path) -> tuple[int, int]:
+    """Give the least size that a file should have, and that which it has.
+
+    The first holds while the file is written, too: the end is noted when what is before it is
+    written. It is 0 for formats without the mode for many readers, of which HDF5 itself says that
+    they are truncated.
+    """
+    with path.open("rb") as file:
+        block = file.read(_SIZE)
+        size = os.fstat(file.fileno()).st_size  # after the block: a file that grows is longer now
+    if len(block) < _SIZE or block[:8] != _SIGNATURE or block[_VERSION] != _WITH_MANY_READERS:
+        return 0, size
+    (end_of_file,) = struct.unpack_from("<Q", block, _END_OF_FILE)
+    return (int(end_of_file) if block[_OFFSET_SIZE] == _OFFSET_BYTES else 0), size
 
 
 def repair_superblock(path: Path) -> Superblock:

@@ -10,6 +10,7 @@ import h5py
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.io.experiment import open_for_reading
+from h5xs_bluesky.io.opening import DAMAGE
 
 logger = logging.getLogger(__name__)
 
@@ -65,15 +66,18 @@ class ServedFolder:
             self._unreadable.add(folder)
 
     def _has_qgrid(self, path: Path) -> bool:
-        """Tell whether a file is one of ours or of the ancestor's; looked at when it changes."""
+        """Tell whether a file is one of ours or of the ancestor's; looked at when it changes.
+
+        One that was, and cannot be read any more, stays: who asks for it is told so.
+        """
         now = file_signature(path)
         before, found = self._checked.get(path, ((), False))
         if now != before:
             try:
                 with open_for_reading(path) as file:
                     found = schema.QGRID in file.attrs
-            except (OSError, RuntimeError):  # half copied, or no HDF5
-                found = False
+            except DAMAGE as error:  # half copied, or no HDF5
+                logger.debug("%s is not looked into: %s", path, error)
             self._checked[path] = (now, found)
         return found
 

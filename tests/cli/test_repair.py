@@ -1,17 +1,25 @@
 """`h5xs repair`."""
 
 import json
+import os
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 from small_beamline import run_documents, small_beamline, small_frames
+from small_damage import CUTS, ZEROS, cut
 from typer.testing import CliRunner
 
+from h5xs_bluesky import h5xs
 from h5xs_bluesky.callbacks import LiveReduction
 from h5xs_bluesky.cli import app
+from h5xs_bluesky.errors import FrameAbsentError
 from h5xs_bluesky.io import repair
 from h5xs_bluesky.io.journal import JournalWriter
 from h5xs_bluesky.io.run_files import RunFolder
+
+MONITORS = ("em1", "em2")
 
 
 @pytest.fixture
@@ -109,3 +117,80 @@ def test_sample_that_cannot_be_repaired_does_not_hold_the_others(
         "KeyError('something else')",
         "",
     ]
+
+
+@pytest.mark.parametrize("name", CUTS)
+def test_run_file_that_was_cut_is_named_and_written_anew(experiment: Path, name: str) -> None:
+    before = json.loads(_run("info", experiment, "--json")[1])
+    CUTS[name](experiment / "water" / "run.h5")
+    status, told = _run("info", experiment)
+    assert status == 1
+    assert "water" in told
+    assert "truncated file" in told
+    status, told = _run("repair", experiment)
+    assert status == 0, told
+    assert "repaired run.h5" in told
+    assert json.loads(_run("info", experiment, "--json")[1]) == before
+    assert "nothing to repair" in _run("repair", experiment)[1]
+
+
+@pytest.mark.parametrize("name", [*CUTS, "zeros but for the superblock", "zeros in the middle"])
+def test_results_that_are_damaged_are_told_and_made_again(experiment: Path, name: str) -> None:
+    processed = experiment / "water" / "processed.h5"
+    {**CUTS, **ZEROS}[name](processed)
+    status, told = _run("info", experiment)
+    assert status == 1
+    assert "water" in told
+    for _ in range(2):
+        status, told = _run("repair", experiment, "--json")
+        assert status == 1
+        problem = json.loads(told)[0]["problem"]
+        assert str(processed) in problem
+        assert "delete it, and reduce the frames again with load_data" in problem
+    processed.unlink()
+    dt = h5xs(experiment / "experiment.h5")
+    dt.load_data()
+    dt.average_d1s()
+    assert _run("info", experiment)[0] == 0
+    assert "nothing to repair" in _run("repair", experiment)[1]
+
+
+@pytest.mark.parametrize("name", [*CUTS, "zeros but for the superblock"])
+def test_numbers_that_are_damaged_come_from_the_journal(experiment: Path, name: str) -> None:
+    with h5py.File(experiment / "experiment.h5") as file:
+        before = {key: file["water/primary/data"][key][()] for key in MONITORS}
+    {**CUTS, **ZEROS}[name](experiment / "water" / "primary.h5")
+    assert _run("repair", experiment)[0] == 0
+    assert "nothing to repair" in _run("repair", experiment)[1]
+    with h5py.File(experiment / "experiment.h5") as file:
+        for key, values in before.items():
+            np.testing.assert_array_equal(file["water/primary/data"][key][()], values)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_frames_that_were_cut_are_told_each_time(experiment: Path, share: float) -> None:
+    (frames,) = (experiment / "water").glob("primary.saxs*.h5")
+    cut(frames, share)
+    for _ in range(2):
+        status, told = _run("repair", experiment, "--json")
+        assert status == 1
+        assert str(frames) in json.loads(told)[0]["problem"]
+
+
+def test_frames_before_the_cut_are_read(experiment: Path) -> None:
+    (frames,) = (experiment / "water").glob("primary.saxs*.h5")
+    dt = h5xs(experiment / "experiment.h5")
+    whole = dt.get_d2("water", "_SAXS", frn=0).data
+    with h5py.File(frames) as file:
+        last = file["data"].id.get_chunk_info(1)
+    os.truncate(frames, last.byte_offset + last.size - 1)
+    np.testing.assert_array_equal(dt.get_d2("water", "_SAXS", frn=0).data, whole)
+    with pytest.raises(FrameAbsentError):
+        dt.get_d2("water", "_SAXS", frn=1)
+    told = json.loads(_run("repair", experiment, "--json")[1])[0]["problem"]
+    assert "expected 2 frames, found that 1 are lost" in told
+
+
+def _run(command: str, experiment: Path, *options: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [command, str(experiment), *options], env={"COLUMNS": "400"})
+    return result.exit_code, result.stdout
