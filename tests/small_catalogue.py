@@ -3,8 +3,7 @@
 import json
 from typing import Any
 
-from h5xs_bluesky.tiled.curve_stream import COMPLETE
-from h5xs_bluesky.tiled.published_runs import DIGEST
+from h5xs_bluesky.tiled.sources import COMPLETE, DIGEST, SOURCE
 
 
 def complete(client: Any, uids: list[str]) -> bool:
@@ -28,10 +27,11 @@ def complete(client: Any, uids: list[str]) -> bool:
 def tree(node: Any, path: str = "") -> dict[str, Any]:
     """Give all that a node of a catalogue holds, by its path: metadata, and values.
 
-    TiledWriter's notes come in any order. The digest tells where the files lie, too.
+    TiledWriter's notes come in any order. Source and digest tell where the files lie, too.
     """
     base = getattr(node, "base", node)
-    known = {key: value for key, value in base.metadata.items() if key not in ("notes", DIGEST)}
+    passing = ("notes", DIGEST, SOURCE)
+    known = {key: value for key, value in base.metadata.items() if key not in passing}
     known["notes"] = sorted(base.metadata.get("notes", []))
     metadata = json.dumps(known, sort_keys=True, default=list)
     family = base.structure_family.name

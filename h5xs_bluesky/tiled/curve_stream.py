@@ -37,11 +37,10 @@ from h5xs_bluesky.tiled.runs import (
     open_processed,
     roots_of,
 )
+from h5xs_bluesky.tiled.sources import COMPLETE, Source, refuse_others
 from h5xs_bluesky.tiled.summaries import from_client
 
 logger = logging.getLogger(__name__)
-
-COMPLETE = "complete"  # in the metadata of an array: its run has ended
 
 _MOST_BYTES = 500_000  # of one message: a subscriber ends at 1 MB
 _LOOK_S = 0.5
@@ -76,13 +75,21 @@ class CurveStream:
         What is served.
     access_tags
         Of every node that is made, where the server has a policy of tags.
+    alone
+        Nothing else publishes curves there: what bears our mark is ours.
     """
 
     def __init__(
-        self, client: Any, folder: Path, *, access_tags: Sequence[str] | None = None
+        self,
+        client: Any,
+        folder: Path,
+        *,
+        access_tags: Sequence[str] | None = None,
+        alone: bool = False,
     ) -> None:
         self._client = client
         self._folder = RunsOfFolder(folder)
+        self._alone = alone
         self._access_tags = None if access_tags is None else list(access_tags)
         self._runs: dict[RunPlace, _Run] = {}
         self._curves: Any = None
@@ -169,10 +176,12 @@ class CurveStream:
         curves = _read_curves(run.place, 0)
         if not len(curves):
             return
-        metadata = {**run.place.metadata(), "curve": schema.MERGED, COMPLETE: False}
+        source = Source.of_place(run.place)
+        metadata = {**run.place.metadata(), "curve": schema.MERGED, COMPLETE: False, **source.mark}
         parent, key = self._container(), metadata["uid"]
         node = parent.get(key)
         if node is not None:
+            refuse_others(node, source, folder=self._folder.path, alone=self._alone)
             found = from_client(node.metadata)
             if ended and found.get(COMPLETE) is True:
                 metadata[COMPLETE] = True

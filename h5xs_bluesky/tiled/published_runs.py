@@ -30,13 +30,12 @@ from h5xs_bluesky.tiled.run_documents import (
     read_contents,
 )
 from h5xs_bluesky.tiled.runs import PROCESSED, RAW, RUNS, RunPlace, RunsOfFolder, container
+from h5xs_bluesky.tiled.sources import DIGEST, Marked, Source, refuse_others
 
 if TYPE_CHECKING:
     from h5xs_bluesky.tiled.folders import Signature
 
 logger = logging.getLogger(__name__)
-
-DIGEST = "h5xs_digest"  # in the metadata of a run that is written completely
 
 _RUNS_SPEC = Spec("CatalogOfBlueskyRuns", "3.0")
 _AGAIN_S = 5.0
@@ -77,13 +76,21 @@ class PublishedRuns:
         What is served; the server has to be allowed to read it.
     access_tags
         Of every node that is made, where the server has a policy of tags.
+    alone
+        Nothing else publishes runs there: what bears our mark is ours.
     """
 
     def __init__(
-        self, client: Any, folder: Path, *, access_tags: Sequence[str] | None = None
+        self,
+        client: Any,
+        folder: Path,
+        *,
+        access_tags: Sequence[str] | None = None,
+        alone: bool = False,
     ) -> None:
         self._client = client
         self._folder = RunsOfFolder(folder)
+        self._alone = alone
         self._access_tags = None if access_tags is None else list(access_tags)
         self._done: dict[RunPlace, Signature] = {}
         self._tried: dict[RunPlace, float] = {}
@@ -148,8 +155,9 @@ class PublishedRuns:
                 del self._tried[place]
                 return
             contents = read_contents(place)
-            raw = self._publish(RAW, raw_documents(place, contents))
-            processed = self._publish(PROCESSED, processed_documents(place, contents))
+            source = Source.of_place(place)
+            raw = self._publish(RAW, raw_documents(place, contents), source)
+            processed = self._publish(PROCESSED, processed_documents(place, contents), source)
         except httpx.TransportError:  # of the server, and not of this run
             raise
         except Exception as error:
@@ -165,18 +173,27 @@ class PublishedRuns:
         self._done[place] = signature
         (found.written if raw or processed else found.unchanged).append(place.label)
 
-    def _publish(self, kind: str, documents: Documents) -> bool:
-        """Write a run, if the catalogue has another one or none; tells whether it did."""
+    def _publish(self, kind: str, documents: Documents, source: Source) -> bool:
+        """Write a run, if the catalogue has another one or none; tells whether it did.
+
+        Raises
+        ------
+        RefusedError
+            If the catalogue has one that is not ours.
+        """
         if not documents:
             return False
         uid, now = documents[0][1]["uid"], digest(documents)
         parent = self._container(kind)
         node = parent.get(uid)
         if node is not None:
+            refuse_others(node, source, folder=self._folder.path, alone=self._alone)
             if node.metadata.get(DIGEST) == now:
+                if Source.from_metadata(node.metadata) != source:  # it was moved
+                    node.update_metadata(source.mark, drop_revision=True)
                 return False
             parent.delete_contents(uid, recursive=True, external_only=False)
-        writer = TiledWriter(parent, max_array_size=0)  # SQLite has no arrays
+        writer = TiledWriter(Marked(parent, source.mark), max_array_size=0)  # SQLite has no arrays
         for name, doc in documents:
             own = copy.copy(doc)
             if name == "start" and self._access_tags is not None:

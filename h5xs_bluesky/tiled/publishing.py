@@ -81,8 +81,11 @@ class Publication:
         self.samples = FolderRegistration(
             client, folder, access_tags=access_tags, alone=alone, catalog=catalog
         )
-        self.curves = CurveStream(client, folder, access_tags=access_tags) if runs else None
-        self.runs = PublishedRuns(client, folder, access_tags=access_tags) if runs else None
+        self.curves: CurveStream | None = None
+        self.runs: PublishedRuns | None = None
+        if runs:
+            self.curves = CurveStream(client, folder, access_tags=access_tags, alone=alone)
+            self.runs = PublishedRuns(client, folder, access_tags=access_tags, alone=alone)
 
     def update(self) -> Outcome:
         """Bring the catalogue up to the folder once.

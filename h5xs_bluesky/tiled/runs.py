@@ -134,6 +134,11 @@ class RunsOfFolder:
         self._listed: dict[Key, tuple[Signature, list[RunPlace]]] = {}
         self._told: dict[Key, str] = {}
 
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self._served.folder
+
     def places(self) -> list[RunPlace]:
         """List the runs, oldest experiment first."""
         files = self._served.files()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bluesky_tiled_plugins import TiledWriter
 from small_beamline import (
     SHAPES,
     Documents,
@@ -31,7 +32,7 @@ from h5xs_bluesky.catalogs import from_catalog
 from h5xs_bluesky.cli import app
 from h5xs_bluesky.config import Roots
 from h5xs_bluesky.io.journal import JournalWriter
-from h5xs_bluesky.tiled.curve_stream import COMPLETE
+from h5xs_bluesky.tiled import published_runs
 from h5xs_bluesky.tiled.published_runs import PublishedRuns
 from h5xs_bluesky.tiled.publishing import Publication
 from h5xs_bluesky.tiled.run_documents import (
@@ -41,6 +42,7 @@ from h5xs_bluesky.tiled.run_documents import (
     read_contents,
 )
 from h5xs_bluesky.tiled.runs import RunPlace, RunsOfFolder
+from h5xs_bluesky.tiled.sources import COMPLETE, DIGEST, SOURCE
 
 pytestmark = pytest.mark.timeout(300)  # several servers, which may have little of the processor
 
@@ -348,6 +350,77 @@ def test_run_that_goes_on_has_curves_and_is_written_at_its_end(target: tuple[Ser
     assert (node.shape[0], node.metadata[COMPLETE]) == (3, True)
 
 
+@pytest.mark.parametrize("kind", ["raw", "curves"])
+def test_what_another_program_has_made_is_left_alone(
+    target: tuple[Server, Path], kind: str
+) -> None:
+    server, folder = target
+    documents = run_documents(small_frames(2, seed=11), sample_name="water")
+    write_experiment(folder / f"foreign_{kind}", documents)
+    start = documents[0][1]
+    client = server.client().create_container(f"for_{kind}")
+    place = client.create_container("runs").create_container(kind)
+    if kind == "raw":
+        writer = TiledWriter(place, max_array_size=0)
+        writer("start", {**start, "of": "somebody else"})
+        place[start["uid"]].write_array(np.arange(3), key="precious")
+    else:
+        place.write_array(np.arange(3), key=start["uid"], metadata={"of": "somebody else"})
+    before = tree(place)
+    for _ in range(2):
+        status, outcome = publish_once(server, folder / f"foreign_{kind}", f"for_{kind}")
+        assert status == 1
+        (reason,) = outcome["failed"].values()
+        assert f"another program has made for_{kind}/runs/{kind}/{start['uid']}" in reason
+        assert "--under" in reason
+        assert tree(server.client()[f"for_{kind}/runs/{kind}"]) == before
+
+
+class DyingWriter(TiledWriter):  # type: ignore[misc]
+    """Writes a start document, as a process that is killed then."""
+
+    def __call__(self, name: str, doc: dict[str, Any]) -> None:
+        if name != "start":
+            raise SystemError("killed")
+        super().__call__(name, doc)
+
+
+def test_run_that_was_half_written_is_ours_and_written_again(
+    target: tuple[Server, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, folder = target
+    documents = run_documents(small_frames(2, seed=12), sample_name="water")
+    write_experiment(folder / "half", documents)
+    with monkeypatch.context() as patched:
+        patched.setattr(published_runs, "TiledWriter", DyingWriter)
+        outcome, client = publish(server, folder / "half", "for_half")
+        assert outcome.failed == {"half/water": "SystemError: killed"}
+    uid = documents[0][1]["uid"]
+    assert DIGEST not in client["runs/raw"][uid].metadata
+    outcome, client = publish(server, folder / "half", "for_half")
+    assert (outcome.written, outcome.failed) == (["half/water"], {})
+    assert client["runs/raw"][uid]["primary"].read().sizes["time"] == 2
+
+
+def test_run_of_another_folder_is_left_alone_while_its_files_are_there(
+    target: tuple[Server, Path], tmp_path: Path
+) -> None:
+    server, folder = target
+    documents = run_documents(small_frames(2, seed=13), sample_name="water")
+    write_experiment(folder / "one" / "experiment", documents)
+    shutil.copytree(folder / "one" / "experiment", folder / "two" / "copy")
+    publish(server, folder / "one", "both")
+    outcome, client = publish(server, folder / "two", "both")
+    assert (outcome.written, list(outcome.failed)) == ([], ["copy/water"])
+    assert "from another folder: use --under" in outcome.failed["copy/water"]
+    node = client["runs/raw"][documents[0][1]["uid"]]
+    file = f"file://localhost{folder}/one/experiment/experiment.h5"
+    assert dict(node.metadata[SOURCE]) == {"file": file, "sample": "water"}
+    (folder / "one").rename(tmp_path / "moved")
+    outcome, client = publish(server, folder / "two", "both")
+    assert (outcome.written, outcome.failed) == (["copy/water"], {})
+
+
 def test_no_run_waits_for_as_long_as_new_ones_come(target: tuple[Server, Path]) -> None:
     """One at a time, as the server does it: the latest, the earliest, the latest, ..."""
     server, folder = target
@@ -423,8 +496,6 @@ def test_watching_ends_where_waiting_does_not_help(
 def test_writer_of_others_stores_the_processed_run(
     target: tuple[Server, Path], tmp_path: Path
 ) -> None:
-    from bluesky_tiled_plugins import TiledWriter
-
     server, _ = target
     client = server.client()
     catalog = client.create_container("by_writer")
