@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from h5xs_bluesky.tiled.published_runs import CATALOGUE
 from h5xs_bluesky.tiled.sources import COMPLETE, DIGEST, SOURCE
 
 
@@ -27,10 +28,11 @@ def complete(client: Any, uids: list[str]) -> bool:
 def tree(node: Any, path: str = "") -> dict[str, Any]:
     """Give all that a node of a catalogue holds, by its path: metadata, and values.
 
-    TiledWriter's notes come in any order. Source and digest tell where the files lie, too.
+    TiledWriter's notes come in any order. Source and digest tell where the files lie, too, and
+    each catalogue has a name of its own.
     """
     base = getattr(node, "base", node)
-    passing = ("notes", DIGEST, SOURCE)
+    passing = ("notes", CATALOGUE, DIGEST, SOURCE)
     known = {key: value for key, value in base.metadata.items() if key not in passing}
     known["notes"] = sorted(base.metadata.get("notes", []))
     metadata = json.dumps(known, sort_keys=True, default=list)

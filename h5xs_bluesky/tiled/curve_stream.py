@@ -17,7 +17,6 @@ import httpx
 import numpy as np
 from fastapi import HTTPException
 from numpy.typing import NDArray
-from tiled.client.utils import ClientError
 from tiled.structures.array import ArrayStructure, BuiltinDtype
 from tiled.structures.core import StructureFamily
 from tiled.structures.data_source import DataSource
@@ -28,6 +27,7 @@ from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.tiled.arrays import ARRAY_SPEC, CURVES_SPEC
 from h5xs_bluesky.tiled.files import EXPECTED, reason_of
 from h5xs_bluesky.tiled.folders import Signature
+from h5xs_bluesky.tiled.keeping import keep_trying
 from h5xs_bluesky.tiled.runs import (
     CURVES,
     RUNS,
@@ -270,19 +270,20 @@ def _most_rows(curves: NDArray[np.float64]) -> int:
 def stream_curves(stream: CurveStream, *, stop: threading.Event) -> None:
     """Send curves to the catalogue as they come; trouble is logged, and tried again."""
     looked = -_LOOK_S
-    while not stop.is_set():
+
+    def update() -> float:
+        nonlocal looked
         began = time.monotonic()
-        try:
-            if began - looked >= _LOOK_S:
-                stream.look()
-                looked = began
-            stream.tick()
-        except (httpx.HTTPError, OSError, ClientError) as error:
-            logger.warning("The curves in the catalogue are behind: %s", error)
-            stream.forget()
-            stop.wait(_AGAIN_S)
-        except Exception:
-            logger.exception("The curves in the catalogue are behind")
-            stream.forget()
-            stop.wait(_AGAIN_S)
-        stop.wait(_TICK_S)
+        if began - looked >= _LOOK_S:
+            stream.look()
+            looked = began
+        stream.tick()
+        return _TICK_S
+
+    keep_trying(
+        update,
+        what="The curves in the catalogue are behind",
+        forget=stream.forget,
+        again_s=_AGAIN_S,
+        stop=stop,
+    )

@@ -8,6 +8,7 @@ import copy
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from tiled.structures.core import Spec
 
 from h5xs_bluesky.tiled.adapter import MIMETYPE
 from h5xs_bluesky.tiled.files import EXPECTED, reason_of
+from h5xs_bluesky.tiled.keeping import keep_trying
 from h5xs_bluesky.tiled.run_documents import (
     Documents,
     digest,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from h5xs_bluesky.tiled.folders import Signature
 
 logger = logging.getLogger(__name__)
+
+CATALOGUE = "h5xs_catalogue"  # in the metadata of the container of runs: made up once
 
 _RUNS_SPEC = Spec("CatalogOfBlueskyRuns", "3.0")
 _AGAIN_S = 5.0
@@ -94,12 +98,28 @@ class PublishedRuns:
         self._access_tags = None if access_tags is None else list(access_tags)
         self._done: dict[RunPlace, Signature] = {}
         self._tried: dict[RunPlace, float] = {}
+        self._told: dict[RunPlace, str] = {}
         self._containers: dict[str, Any] = {}
         self._stale = self._latest_first = False
 
     def forget(self) -> None:
         """Look at the catalogue anew at the next occasion: it may not be what it was."""
         self._stale = True
+
+    def catalogue(self) -> str:
+        """Give what tells this catalogue from another one in its place; noted where it is missing.
+
+        Raises
+        ------
+        httpx.HTTPError
+            If the server cannot be reached, or the container that is published into is gone.
+        """
+        runs = container(self._client, RUNS, specs=[], access_tags=self._access_tags)
+        found = runs.metadata.get(CATALOGUE)
+        if not isinstance(found, str) or not found:
+            found = uuid.uuid4().hex
+            runs.update_metadata({CATALOGUE: found}, drop_revision=True)
+        return found
 
     def update(self, stop: threading.Event | None = None, *, most: int | None = None) -> Published:
         """Write what the catalogue lacks, the latest and the earliest runs first, in turn.
@@ -161,15 +181,19 @@ class PublishedRuns:
         except httpx.TransportError:  # of the server, and not of this run
             raise
         except Exception as error:
-            found.failed[place.label] = reason_of(error)
-            if isinstance(error, EXPECTED):
-                reason = found.failed[place.label]
-                logger.warning("The run of %s is not published: %s", place.label, reason)
-            else:
-                logger.exception("The run of %s is not published", place.label)
+            reason = found.failed[place.label] = reason_of(error)
+            if self._told.get(place) != reason:
+                unexpected = None if isinstance(error, EXPECTED) else error
+                logger.warning(
+                    "The run of %s is not published: %s", place.label, reason, exc_info=unexpected
+                )
+            self._told[place] = reason
+            if isinstance(error, ClientError):  # it may be the container that is gone
+                self._containers.clear()
             if not isinstance(error, HTTPException | httpx.HTTPError):  # it will not get better
                 self._done[place] = signature
             return
+        self._told.pop(place, None)
         self._done[place] = signature
         (found.written if raw or processed else found.unchanged).append(place.label)
 
@@ -213,15 +237,14 @@ class PublishedRuns:
 
 def publish_runs(published: PublishedRuns, *, stop: threading.Event) -> None:
     """Publish runs as they end, until told to stop; trouble is logged, and tried again."""
-    while not stop.is_set():
-        found = Published()
-        try:
-            found = published.update(stop, most=1)
-        except (httpx.HTTPError, OSError, ClientError) as error:
-            logger.warning("The runs in the catalogue are behind: %s", error)
-            published.forget()
-        except Exception:
-            logger.exception("The runs in the catalogue are behind")
-            published.forget()
-        if not found.written:
-            stop.wait(_LOOK_S)
+
+    def update() -> float:
+        return 0.0 if published.update(stop, most=1).written else _LOOK_S
+
+    keep_trying(
+        update,
+        what="The runs in the catalogue are behind",
+        forget=published.forget,
+        again_s=_LOOK_S,
+        stop=stop,
+    )

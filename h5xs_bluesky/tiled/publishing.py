@@ -14,7 +14,7 @@ from h5xs_bluesky.tiled.curve_stream import CurveStream, stream_curves
 from h5xs_bluesky.tiled.own_catalog import OwnCatalog
 from h5xs_bluesky.tiled.published_runs import PublishedRuns, publish_runs
 from h5xs_bluesky.tiled.registration import FolderRegistration, watch_folder
-from h5xs_bluesky.tiled.runs import RUNS, container
+from h5xs_bluesky.tiled.runs import container
 
 logger = logging.getLogger(__name__)
 
@@ -125,37 +125,63 @@ class Publication:
 def keep_published(publication: Publication, *, period_s: float, stop: threading.Event) -> None:
     """Keep a catalogue as a folder is until told to stop; trouble is logged, and tried again.
 
-    Samples, runs and curves have a thread each, so that curves do not wait for anything.
+    Samples, runs and curves have a thread each, so that curves do not wait for anything. Returns
+    earlier where the container that is published into has gone: connect again.
     """
+    known = _catalogue_now(publication)
+    ended = threading.Event()
     work: list[Callable[[], None]] = [
-        lambda: watch_folder(publication.samples, period_s=period_s, stop=stop)
+        lambda: watch_folder(publication.samples, period_s=period_s, stop=ended)
     ]
     curves, runs = publication.curves, publication.runs
     if curves is not None and runs is not None:
-        work.append(lambda: stream_curves(curves, stop=stop))
-        work.append(lambda: publish_runs(runs, stop=stop))
+        work.append(lambda: stream_curves(curves, stop=ended))
+        work.append(lambda: publish_runs(runs, stop=ended))
     threads = [threading.Thread(target=each, name="publish", daemon=True) for each in work]
     for thread in threads:
         thread.start()
-    _watch_catalogue(publication, stop)
+    _watch_catalogue(publication, known, stop)
+    ended.set()
     for thread in threads:
         thread.join(_STOP_WITHIN_S)
 
 
-def _watch_catalogue(publication: Publication, stop: threading.Event) -> None:
-    """Notice when the catalogue is another one than before, though the server answers."""
-    seen = False
+def _watch_catalogue(publication: Publication, known: str, stop: threading.Event) -> None:
+    """Notice when the catalogue is another one than before, though the server answers.
+
+    Returns when it is told to stop, or the container that is published into is not there any more.
+    """
     while not stop.wait(_CHECK_S):
-        if publication.runs is None:
-            continue
-        try:
-            there = RUNS in publication.client
-        except (httpx.HTTPError, OSError, ClientError):
-            continue
-        if seen and not there:
-            logger.warning("The catalogue has lost what was published: it is published again")
+        if _is_lost(publication.client):
+            logger.warning("The catalogue has lost the container that was published into")
+            return
+        now = _catalogue_now(publication)
+        if now and now != known:
+            if known:
+                logger.warning("The catalogue has lost what was published: it is published again")
             publication.forget()
-        seen = there
+            known = now
+
+
+def _catalogue_now(publication: Publication) -> str:
+    """Give what tells the catalogue from any other; "" where it does not say so now."""
+    if publication.runs is None:
+        return ""
+    try:
+        return publication.runs.catalogue()
+    except (httpx.HTTPError, OSError, KeyError):
+        return ""
+
+
+def _is_lost(client: Any) -> bool:
+    """Tell whether a server answers that there is no such container."""
+    try:
+        client.refresh()
+    except ClientError as error:
+        return bool(error.response.status_code == httpx.codes.NOT_FOUND)
+    except (httpx.HTTPError, OSError):
+        return False
+    return False
 
 
 def connect(

@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 from sqlalchemy.exc import SQLAlchemyError
-from tiled.client.utils import ClientError
 from tiled.structures.core import Spec
 from tiled.structures.data_source import Asset, DataSource, Management
 from tiled.utils import path_from_uri
@@ -26,6 +25,7 @@ from h5xs_bluesky.tiled.folders import (
     linked_samples,
     sample_signature,
 )
+from h5xs_bluesky.tiled.keeping import keep_trying
 from h5xs_bluesky.tiled.own_catalog import OwnCatalog
 from h5xs_bluesky.tiled.runs import RUNS
 from h5xs_bluesky.tiled.summaries import from_client, sample_summary
@@ -399,16 +399,16 @@ def watch_folder(
     registration: FolderRegistration, *, period_s: float, stop: threading.Event
 ) -> None:
     """Keep a catalogue as a folder is until told to stop; trouble is logged, and tried again."""
-    while not stop.is_set():
-        try:
-            changes = registration.update(stop)
-        except (httpx.HTTPError, OSError, ClientError, KeyError) as error:
-            logger.warning("The catalogue is behind its folder: %s", error)
-            registration.forget()
-        except Exception:
-            logger.exception("The catalogue is behind its folder")
-            registration.forget()
-        else:
-            if changes:
-                logger.info("Catalogue: %s", changes)
-        stop.wait(period_s)
+
+    def update() -> float:
+        if changes := registration.update(stop):
+            logger.info("Catalogue: %s", changes)
+        return period_s
+
+    keep_trying(
+        update,
+        what="The catalogue is behind its folder",
+        forget=registration.forget,
+        again_s=period_s,
+        stop=stop,
+    )

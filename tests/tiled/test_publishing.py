@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from h5xs_bluesky.config import Roots
 from h5xs_bluesky.io.journal import JournalWriter
 from h5xs_bluesky.tiled import published_runs
 from h5xs_bluesky.tiled.published_runs import PublishedRuns
-from h5xs_bluesky.tiled.publishing import Publication
+from h5xs_bluesky.tiled.publishing import Publication, keep_published
 from h5xs_bluesky.tiled.run_documents import (
     digest,
     processed_documents,
@@ -454,6 +455,63 @@ def test_server_that_comes_late_gets_what_it_missed(
     finally:
         publisher.terminate()
         publisher.wait(20)
+
+
+def test_container_that_was_lost_is_filled_again(
+    running: Callable[[int], Path], tmp_path: Path
+) -> None:
+    path = running(7)
+    uid = h5xs(path).header("water")["uid"]
+    with serving(tmp_path, "--no-runs") as server, (tmp_path / "told").open("w+") as told:
+        options = arguments(server.address, tmp_path, "--watch", "--under=lost/again")
+        command = [sys.executable, "-m", "h5xs_bluesky.cli", *options]
+        publisher = subprocess.Popen(command, stderr=told)
+        try:
+            for _ in range(2):
+                found = server.client()
+                wait_until(
+                    lambda found=found: (
+                        "lost/again" in found and complete(found["lost/again"], [uid])
+                    ),
+                    within_s=60,
+                )
+                assert list(found["lost/again"][tmp_path.name]) == ["water"]
+                found.delete_contents("lost", recursive=True, external_only=False)
+        finally:
+            publisher.terminate()
+            publisher.wait(20)
+        told.seek(0)
+        lines = told.readlines()
+        assert sum("has lost" in line for line in lines) == 1
+        assert (
+            sum(line.startswith("WARNING") for line in lines) <= 10
+        )  # each of three once or twice
+
+
+def test_catalogue_in_place_of_another_is_filled_though_it_has_runs_already(
+    target: tuple[Server, Path],
+) -> None:
+    server, folder = target
+    documents = run_documents(small_frames(2, seed=14), sample_name="water")
+    write_experiment(folder / "replaced", documents)
+    uids = [documents[0][1]["uid"]]
+    client = server.client().create_container("for_replaced")
+    stop = threading.Event()
+    publication = Publication(client, folder / "replaced")
+    thread = threading.Thread(
+        target=keep_published, args=(publication,), kwargs={"period_s": 0.1, "stop": stop}
+    )
+    thread.start()
+    try:
+        wait_until(lambda: complete(client, uids), within_s=60)
+        for name in ("replaced", "runs"):
+            client.delete_contents(name, recursive=True, external_only=False)
+        client.create_container("runs").create_container("curves")  # as another publisher would
+        wait_until(lambda: complete(client, uids), within_s=60)
+        wait_until(lambda: "replaced" in client and "water" in client["replaced"])
+    finally:
+        stop.set()
+        thread.join(20)
 
 
 @pytest.mark.parametrize(
