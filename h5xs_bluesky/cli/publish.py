@@ -116,11 +116,13 @@ def _is_for_good(error: Exception) -> bool:
 
 def _show(outcome: dict[str, Any]) -> None:
     table = Table("sample", "outcome")
-    failed = outcome.pop("failed")
+    failed, copies = outcome.pop("failed"), outcome.pop("copies")
     samples: dict[str, list[str]] = {}
     for what, names in outcome.items():
         for name in names:
             samples.setdefault(name, []).append(what.replace("_", " "))
+    for name, other in copies.items():
+        samples.setdefault(name, []).append(f"its run is published from {other}")
     for name, reason in failed.items():
         samples.setdefault(name, []).append(reason)
     for name, found in sorted(samples.items()):

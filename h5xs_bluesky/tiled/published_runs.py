@@ -66,6 +66,7 @@ class Published:
     written: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     going_on: list[str] = field(default_factory=list)
+    copies: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -99,6 +100,7 @@ class PublishedRuns:
         self._done: dict[RunPlace, Signature] = {}
         self._tried: dict[RunPlace, float] = {}
         self._told: dict[RunPlace, str] = {}
+        self._copies: dict[str, str] = {}
         self._containers: dict[str, Any] = {}
         self._stale = self._latest_first = False
 
@@ -143,7 +145,9 @@ class PublishedRuns:
         for kind in (RAW, PROCESSED):  # there for who looks before the first run
             self._container(kind)
         found = Published()
-        for place in self._waiting():
+        waiting = self._waiting()
+        found.copies = self._tell_of_copies()
+        for place in waiting:
             if (stop is not None and stop.is_set()) or len(found.written) == most:
                 break
             self._update(place, found)
@@ -165,6 +169,18 @@ class PublishedRuns:
                 waiting.append((signature, place))
         waiting.sort(key=lambda each: str(each[0]), reverse=self._latest_first)
         return [place for _, place in waiting]
+
+    def _tell_of_copies(self) -> dict[str, str]:
+        """Give the samples whose run is published from another, and from which; logged if new."""
+        copies = self._folder.copies
+        if new := copies.keys() - self._copies.keys():
+            first = min(new)
+            logger.warning(
+                "%d samples hold runs that are published from others, as %s from %s",
+                *(len(new), first, copies[first]),
+            )
+        self._copies = copies
+        return dict(copies)
 
     def _update(self, place: RunPlace, found: Published) -> None:
         signature = place.signature()

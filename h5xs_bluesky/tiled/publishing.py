@@ -35,6 +35,8 @@ class Outcome:
         Samples whose runs were written, or were there already.
     going_on
         Samples whose runs are being measured: their curves are there, the rest follows.
+    copies
+        Samples whose runs are published from another sample that holds the same, and from which.
     failed
         Why others are not there.
     """
@@ -45,6 +47,7 @@ class Outcome:
     written: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     going_on: list[str] = field(default_factory=list)
+    copies: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -106,6 +109,7 @@ class Publication:
                 "written": found.written,
                 "unchanged": found.unchanged,
                 "going_on": found.going_on,
+                "copies": found.copies,
             }
         return Outcome(
             added=changes.added,

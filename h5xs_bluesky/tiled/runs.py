@@ -3,18 +3,20 @@
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
 import httpx
+from fastapi import HTTPException
 from tiled.client.utils import ClientError
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.errors import FileFormatError, RefusedError
+from h5xs_bluesky.errors import FileFormatError, H5xsError, RefusedError
 from h5xs_bluesky.io.experiment import open_for_reading
+from h5xs_bluesky.io.journal import read_journal
 from h5xs_bluesky.io.replace import is_locked
 from h5xs_bluesky.tiled.adapter import curve_metadata
 from h5xs_bluesky.tiled.files import ServedFile, one_reader
@@ -127,12 +129,19 @@ def checked_uid(uid: Any, label: str) -> str:
 
 
 class RunsOfFolder:
-    """Finds the runs in a folder, again and again; files that hold no journals have none."""
+    """Finds the runs in a folder, again and again; files that hold no journals have none.
+
+    Of a run that several samples hold one is taken: that which was measured before those that were
+    read from a store (the attribute ``origin``), then the first in the order of the paths.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._served = ServedFolder(folder)
         self._listed: dict[Key, tuple[Signature, list[RunPlace]]] = {}
         self._told: dict[Key, str] = {}
+        self._uids: dict[RunPlace, str] = {}
+        self._from_store: dict[RunPlace, bool] = {}
+        self.copies: dict[str, str] = {}  # labels of those that are passed over, and of those taken
 
     @property
     def path(self) -> Path:
@@ -140,11 +149,52 @@ class RunsOfFolder:
         return self._served.folder
 
     def places(self) -> list[RunPlace]:
-        """List the runs, oldest experiment first."""
+        """List the runs, oldest experiment first, each once."""
+        found = self.all_places()
+        same: dict[str, list[RunPlace]] = {}
+        for place in found:
+            same.setdefault(self._uid(place) or place.label, []).append(place)
+        copies: dict[str, str] = {}
+        for several in same.values():
+            if len(several) > 1:
+                taken = min(several, key=lambda p: (self._is_from_store(p), p.experiment, p.sample))
+                copies |= {place.label: taken.label for place in several if place != taken}
+        self.copies = copies
+        return [place for place in found if place.label not in copies]
+
+    def all_places(self) -> list[RunPlace]:
+        """List the runs, oldest experiment first, with all copies."""
         files = self._served.files()
         for key in self._listed.keys() - files.keys():
             del self._listed[key]
-        return [place for key, path in files.items() for place in self._of_file(key, path)]
+        found = [place for key, path in files.items() for place in self._of_file(key, path)]
+        for known in (self._uids, self._from_store):
+            for place in known.keys() - set(found):
+                del known[place]
+        return found
+
+    def _uid(self, place: RunPlace) -> str:
+        """Give the uid of a run, "" where it cannot be read now; read once."""
+        if place not in self._uids:
+            try:
+                with closing(read_journal(place.own_file(schema.JOURNAL_FILE))) as journal:  # type: ignore[type-var]
+                    _, start = next(journal, ("", {}))
+            except (H5xsError, OSError):  # told when the run is published
+                return ""
+            if uid := start.get("uid"):
+                self._uids[place] = str(uid)
+        return self._uids.get(place, "")
+
+    def _is_from_store(self, place: RunPlace) -> bool:
+        """Tell whether a run was not measured here, but read from a store."""
+        if place not in self._from_store:
+            try:
+                with place.served.reading() as file:
+                    group = place.served.group(file, place.sample)
+                    self._from_store[place] = schema.ORIGIN in group.attrs
+            except HTTPException:
+                return True  # nothing can be published of it now
+        return self._from_store[place]
 
     def _of_file(self, key: Key, path: Path) -> list[RunPlace]:
         if path.name != schema.EXPERIMENT_FILE:

@@ -422,6 +422,36 @@ def test_run_of_another_folder_is_left_alone_while_its_files_are_there(
     assert (outcome.written, outcome.failed) == (["copy/water"], {})
 
 
+def test_run_that_several_samples_hold_is_published_once_as_it_was_measured(
+    target: tuple[Server, Path],
+) -> None:
+    server, folder = target
+    documents = run_documents(small_frames(2, seed=15), sample_name="water")
+    write_experiment(folder / "same" / "orig", documents)
+    (done,) = from_catalog(
+        folder / "same" / "orig", None, folder / "same" / "holder", small_beamline()
+    )
+    assert done.outcome == "reduced"
+    shutil.copytree(folder / "same" / "orig", folder / "same" / "z-copy")
+    status, outcome = publish_once(server, folder / "same", "for_same")
+    assert (status, outcome["written"]) == (0, ["orig/water"])
+    copies = {"holder/water": "orig/water", "z-copy/water": "orig/water"}
+    assert outcome["copies"] == copies
+    found = server.client()["for_same"]
+    before = tree(found)
+    assert list(found["runs/raw"]) == list(found["runs/curves"]) == [documents[0][1]["uid"]]
+    assert sorted(found) == ["holder", "orig", "runs", "z-copy"]
+    status, outcome = publish_once(server, folder / "same", "for_same")
+    assert (status, outcome["written"], outcome["copies"]) == (0, [], copies)
+    assert outcome["unchanged"] == ["orig/water"]
+    assert tree(server.client()["for_same"]) == before
+    told = CliRunner().invoke(app, arguments(server.address, folder / "same", "--under=for_same"))
+    assert "published from orig/water" in told.stdout
+    shutil.rmtree(folder / "same" / "orig")
+    status, outcome = publish_once(server, folder / "same", "for_same")
+    assert (status, outcome["written"]) == (0, ["z-copy/water"])
+
+
 def test_no_run_waits_for_as_long_as_new_ones_come(target: tuple[Server, Path]) -> None:
     """One at a time, as the server does it: the latest, the earliest, the latest, ..."""
     server, folder = target
