@@ -17,10 +17,12 @@ from tiled.ndslice import NDBlock, NDSlice
 from tiled.structures.array import ArrayStructure, BuiltinDtype
 from tiled.structures.core import Spec
 
-from h5xs_bluesky.errors import FrameAbsentError
+from h5xs_bluesky.errors import FrameAbsentError, RefusedError
 from h5xs_bluesky.io.frames import read_frame, refresh
+from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.presence import refuse_absent
 from h5xs_bluesky.tiled.files import ServedFile, not_ready
+from h5xs_bluesky.tiled.folders import is_broken
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +87,8 @@ class ServedArray(ArrayAdapter):  # type: ignore[misc]
         with self.served.reading() as file:
             dataset = self.served.member(file, self.dataset)
             if not isinstance(dataset, h5py.Dataset):
+                if self._is_gone(file):
+                    raise HTTPException(_GONE, detail=f"{self.dataset}: its file is gone")
                 raise not_ready(f"{self.dataset} is not there at the moment")
             if not self._fits(refresh(dataset).shape):
                 raise not_ready(f"{self.dataset}: expected shape {shape}, found {dataset.shape}")
@@ -103,6 +107,20 @@ class ServedArray(ArrayAdapter):  # type: ignore[misc]
         """Read one of the blocks, or a part of it."""
         values = self.read(NDBlock(*block).slice_from_chunks(self.structure().chunks))
         return values[tuple(slice)] if slice else values
+
+    def _is_gone(self, file: h5py.File) -> bool:
+        """Tell whether the sample, or a file that its links lead to, is not there."""
+        at: Any = file
+        for name in self.dataset.split("/"):
+            try:
+                found = follow(at, name, roots=self.served.roots)
+            except RefusedError:
+                return False
+            if not isinstance(found, h5py.Group):
+                unlinked = at == file and at.get(name, getlink=True) is None
+                return found is None and (unlinked or is_broken(at, name))
+            at = found
+        return False
 
     def _fits(self, stored: tuple[int, ...]) -> bool:
         """Tell whether a dataset of this shape, which may have grown, has what was promised."""

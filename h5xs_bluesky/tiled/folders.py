@@ -91,12 +91,20 @@ def linked_samples(path: Path) -> list[str]:
         If it cannot be read.
     """
     with open_for_reading(path) as file:
-        return [name for name in file if not _is_broken(file, name)]
+        return [name for name in file if not is_broken(file, name)]
 
 
-def _is_broken(file: h5py.File, name: str) -> bool:
-    link = file.get(name, getlink=True)
-    folder = Path(file.filename).parent
+def listing_signature(path: Path) -> Signature:
+    """Give what changes with the groups that `linked_samples` lists."""
+    if path.name != schema.EXPERIMENT_FILE:
+        return file_signature(path)
+    return (file_signature(path), file_signature(path.parent))
+
+
+def is_broken(group: h5py.Group, name: str) -> bool:
+    """Tell whether a member is a link into a file that is not there."""
+    link = group.get(name, getlink=True)
+    folder = Path(group.file.filename).parent
     if not isinstance(link, h5py.ExternalLink):
         return False
     try:

@@ -31,7 +31,7 @@ from h5xs_bluesky.tiled.run_documents import (
     raw_documents,
     read_contents,
 )
-from h5xs_bluesky.tiled.runs import PROCESSED, RAW, RUNS, RunPlace, RunsOfFolder, container
+from h5xs_bluesky.tiled.runs import CURVES, PROCESSED, RAW, RUNS, RunPlace, RunsOfFolder, container
 from h5xs_bluesky.tiled.sources import DIGEST, Marked, Source, refuse_others
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Published:
     unchanged: list[str] = field(default_factory=list)
     going_on: list[str] = field(default_factory=list)
     copies: dict[str, str] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
 
@@ -101,6 +102,7 @@ class PublishedRuns:
         self._tried: dict[RunPlace, float] = {}
         self._told: dict[RunPlace, str] = {}
         self._copies: dict[str, str] = {}
+        self._present: set[RunPlace] | None = None  # when it was last looked for what is gone
         self._containers: dict[str, Any] = {}
         self._stale = self._latest_first = False
 
@@ -126,6 +128,8 @@ class PublishedRuns:
     def update(self, stop: threading.Event | None = None, *, most: int | None = None) -> Published:
         """Write what the catalogue lacks, the latest and the earliest runs first, in turn.
 
+        Then those of ours are removed whose files are gone.
+
         Parameters
         ----------
         stop
@@ -142,6 +146,7 @@ class PublishedRuns:
             self._stale = False
             self._containers.clear()
             self._done.clear()
+            self._present = None
         for kind in (RAW, PROCESSED):  # there for who looks before the first run
             self._container(kind)
         found = Published()
@@ -151,6 +156,8 @@ class PublishedRuns:
             if (stop is not None and stop.is_set()) or len(found.written) == most:
                 break
             self._update(place, found)
+        if most is None or not found.written:  # new ones come first
+            self._remove_gone(found, stop)
         return found
 
     def _waiting(self) -> list[RunPlace]:
@@ -212,6 +219,36 @@ class PublishedRuns:
         self._told.pop(place, None)
         self._done[place] = signature
         (found.written if raw or processed else found.unchanged).append(place.label)
+
+    def _remove_gone(self, found: Published, stop: threading.Event | None) -> None:
+        """Take runs out of the catalogue that were published from here, and are here no more."""
+        present = set(self._folder.found)
+        if self._present is not None and self._present <= present:
+            self._present = present
+            return
+        known: dict[RunPlace, Any]
+        for known in (self._done, self._tried, self._told):
+            for place in known.keys() - present:
+                del known[place]
+        there = {(place.experiment, place.sample) for place in present}
+        runs = container(self._client, RUNS, specs=[], access_tags=self._access_tags)
+        for kind in (RAW, PROCESSED, CURVES):
+            for uid, node in list((runs.get(kind) or {}).items()):
+                if stop is not None and stop.is_set():
+                    return
+                source = Source.from_metadata(node.metadata)
+                if source is not None and self._is_gone(source, there):
+                    node.delete(recursive=True, external_only=False)
+                    found.removed.append(f"{RUNS}/{kind}/{uid}")
+        self._present = present
+
+    def _is_gone(self, source: Source, there: set[tuple[Path, str]]) -> bool:
+        """Tell whether a run is ours to remove; what cannot be looked at is not."""
+        if (source.experiment, source.sample) in there:
+            return False
+        if source.experiment.is_relative_to(self._folder.path):
+            return not source.is_there()
+        return self._alone
 
     def _publish(self, kind: str, documents: Documents, source: Source) -> bool:
         """Write a run, if the catalogue has another one or none; tells whether it did.

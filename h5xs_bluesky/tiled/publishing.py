@@ -30,7 +30,7 @@ class Outcome:
     Parameters
     ----------
     added, updated, removed
-        Samples of the catalogue that changed.
+        Samples of the catalogue that changed; runs that were removed, too.
     written, unchanged
         Samples whose runs were written, or were there already.
     going_on
@@ -99,12 +99,13 @@ class Publication:
             If the server cannot be reached.
         """
         changes = self.samples.update()
-        failed = dict(changes.failed)
+        failed, removed = dict(changes.failed), list(changes.removed)
         outcome: dict[str, Any] = {}
         if self.curves is not None and self.runs is not None:
             failed |= self.curves.update()
             found = self.runs.update()
             failed |= found.failed
+            removed += found.removed
             outcome = {
                 "written": found.written,
                 "unchanged": found.unchanged,
@@ -114,7 +115,7 @@ class Publication:
         return Outcome(
             added=changes.added,
             updated=changes.updated,
-            removed=changes.removed,
+            removed=removed,
             failed=failed,
             **outcome,
         )

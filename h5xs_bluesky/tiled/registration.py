@@ -21,8 +21,8 @@ from h5xs_bluesky.tiled.folders import (
     Key,
     ServedFolder,
     Signature,
-    file_signature,
     linked_samples,
+    listing_signature,
     sample_signature,
 )
 from h5xs_bluesky.tiled.keeping import keep_trying
@@ -165,7 +165,7 @@ class FolderRegistration:
 
     def _names(self, key: Key, path: Path, changes: Changes) -> list[str]:
         """List a file's samples; anew when it has changed."""
-        now = file_signature(path)
+        now = listing_signature(path)
         before, names = self._listed.get(key, ((), []))
         if now != before:
             try:

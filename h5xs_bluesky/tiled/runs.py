@@ -26,6 +26,7 @@ from h5xs_bluesky.tiled.folders import (
     Signature,
     file_signature,
     linked_samples,
+    listing_signature,
 )
 
 logger = logging.getLogger(__name__)
@@ -141,6 +142,7 @@ class RunsOfFolder:
         self._told: dict[Key, str] = {}
         self._uids: dict[RunPlace, str] = {}
         self._from_store: dict[RunPlace, bool] = {}
+        self.found: list[RunPlace] = []  # with all copies
         self.copies: dict[str, str] = {}  # labels of those that are passed over, and of those taken
 
     @property
@@ -149,8 +151,8 @@ class RunsOfFolder:
         return self._served.folder
 
     def places(self) -> list[RunPlace]:
-        """List the runs, oldest experiment first, each once."""
-        found = self.all_places()
+        """List the runs, oldest experiment first, each once; `found` and `copies` belong to it."""
+        found = self.found = self._all_places()
         same: dict[str, list[RunPlace]] = {}
         for place in found:
             same.setdefault(self._uid(place) or place.label, []).append(place)
@@ -162,7 +164,7 @@ class RunsOfFolder:
         self.copies = copies
         return [place for place in found if place.label not in copies]
 
-    def all_places(self) -> list[RunPlace]:
+    def _all_places(self) -> list[RunPlace]:
         """List the runs, oldest experiment first, with all copies."""
         files = self._served.files()
         for key in self._listed.keys() - files.keys():
@@ -199,7 +201,7 @@ class RunsOfFolder:
     def _of_file(self, key: Key, path: Path) -> list[RunPlace]:
         if path.name != schema.EXPERIMENT_FILE:
             return []
-        now = file_signature(path)
+        now = listing_signature(path)
         before, places = self._listed.get(key, ((), []))
         if now != before:
             try:

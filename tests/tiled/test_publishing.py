@@ -452,6 +452,41 @@ def test_run_that_several_samples_hold_is_published_once_as_it_was_measured(
     assert (status, outcome["written"]) == (0, ["z-copy/water"])
 
 
+def test_runs_whose_files_are_gone_are_removed(target: tuple[Server, Path], tmp_path: Path) -> None:
+    server, folder = target
+    runs = [run_documents(small_frames(2), sample_name=name) for name in ("kept", "gone")]
+    write_experiment(folder / "removed", *runs)
+    kept, gone = (documents[0][1]["uid"] for documents in runs)
+    container = server.client().create_container("for_removed")
+    publication = Publication(container, folder / "removed")
+    assert publication.update().removed == []
+    client = server.client()["for_removed"]
+    before = tree(client)
+    client["runs/raw"].create_container("of_others", metadata={"start": {"uid": "of_others"}})
+    sample = folder / "removed" / "gone"
+    frames = f"array/full/for_removed/runs/raw/{gone}/primary/saxs_image"
+    for path in (sample / "primary.saxs_image.h5", sample):
+        assert server.get(frames, slice="0", format="json").status_code == 200
+        path.rename(tmp_path / "gone")
+        answer = server.get(frames, slice="0", format="json")
+        assert (answer.status_code, str(folder) in answer.text) == (410, False)
+        if path != sample:
+            (tmp_path / "gone").rename(path)
+    removed = publication.update().removed
+    (processed,) = (name for name in removed if name.startswith("runs/processed/"))
+    assert sorted(removed) == sorted(
+        ["removed/gone", f"runs/raw/{gone}", f"runs/curves/{gone}", processed]
+    )
+    assert list(client["removed"]) == ["kept"]
+    assert sorted(client["runs/raw"]) == sorted([kept, "of_others"])
+    assert list(client["runs/curves"]) == [kept]
+    assert len(client["runs/processed"]) == 1
+    client["runs/raw"].delete_contents("of_others")
+    (tmp_path / "gone").rename(sample)
+    assert publication.update().written == ["removed/gone"]
+    assert tree(server.client()["for_removed"]) == before
+
+
 def test_no_run_waits_for_as_long_as_new_ones_come(target: tuple[Server, Path]) -> None:
     """One at a time, as the server does it: the latest, the earliest, the latest, ..."""
     server, folder = target

@@ -174,7 +174,7 @@ def test_trouble_with_a_run_is_told_and_the_next_is_tried(
 ) -> None:
     monkeypatch.setattr(published_runs, "read_contents", _fails)
     monkeypatch.setattr(curve_stream, "_read_curves", _fails)
-    monkeypatch.setattr(PublishedRuns, "_container", lambda *_: None)
+    monkeypatch.setattr(published_runs, "container", lambda *_, **__: {})
     reason = "AttributeError: something nobody thought of"
     expected = dict.fromkeys((f"served/{name}" for name in ALL), reason)
     assert PublishedRuns(None, experiment.parent).update().failed == expected

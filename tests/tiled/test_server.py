@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,7 +19,7 @@ from urllib.parse import urlencode
 import httpx
 import numpy as np
 import pytest
-from small_beamline import run_documents, small_beamline, small_frames
+from small_beamline import run_documents, small_beamline, small_frames, write_experiment
 from small_catalogue import complete, tree
 from small_server import Server, serving, wait_until
 from tiled.queries import FullText, Key
@@ -253,6 +254,23 @@ def test_killed_server_is_made_anew_from_the_folder(
         wait_until(lambda: name in client and "water" in client[name])
         wait_until(lambda: complete(client, [uid]))
         assert tree(client) == before
+
+
+@pytest.mark.timeout(300)
+def test_kept_catalogue_has_no_runs_of_a_folder_that_was_served_before(tmp_path: Path) -> None:
+    def holds_only(client: Any, uid: str) -> bool:
+        if not complete(client, [uid]):
+            return False
+        return [len(list(client["runs"][kind])) for kind in ("raw", "processed", "curves")] == [
+            1
+        ] * 3
+
+    for name in ("first", "second"):
+        documents = run_documents(small_frames(2), sample_name="water")
+        write_experiment(tmp_path / name, documents)
+        with serving(tmp_path / name, f"--catalog={tmp_path / 'catalog.db'}") as server:
+            there = partial(holds_only, server.client(), documents[0][1]["uid"])
+            wait_until(there, within_s=60)
 
 
 @pytest.mark.parametrize(
