@@ -25,18 +25,20 @@ class ServedFolder:
 
     A folder with an ``experiment.h5`` is an experiment, served under its own name; elsewhere each
     HDF5 file with a q-grid is a packed or an ancestor's file, served under its file name. Symbolic
-    links are not followed, and a subfolder that cannot be read is passed over with a warning.
+    links, and subfolders that cannot be read, are passed over with a warning.
 
     Parameters
     ----------
     folder
         An experiment's, or one with experiments and files in it.
+    tells
+        Warn, once each; False where another one looks through the same folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, tells: bool = True) -> None:
         self.folder = folder.resolve()
         self._checked: dict[Path, tuple[Signature, bool]] = {}
-        self._unreadable: set[Path] = set()
+        self._told: set[Path] | None = set() if tells else None
 
     def files(self) -> dict[Key, Path]:
         """Give the files to serve, by the names of the containers that lead to them."""
@@ -47,9 +49,11 @@ class ServedFolder:
     def _below(self, folder: Path, key: Key) -> Iterator[tuple[Key, Path]]:
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             path = Path(entry.path)
-            if entry.name.startswith(".") or entry.is_symlink():
+            if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            if entry.is_symlink():
+                self._pass_over_link(path)
+            elif entry.is_dir():
                 yield from self._in_subfolder(path, (*key, entry.name))
             elif path.suffix == schema.H5_SUFFIX and self._has_qgrid(path):
                 yield (*key, entry.name), path
@@ -61,9 +65,21 @@ class ServedFolder:
             elif len(key) <= _MOST_LEVELS:
                 yield from self._below(folder, key)
         except OSError as error:  # somebody else's, or just removed
-            if folder not in self._unreadable:
-                logger.warning("%s is not served: %s", folder, error)
-            self._unreadable.add(folder)
+            self._tell(folder, error)
+
+    def _pass_over_link(self, path: Path) -> None:
+        try:
+            looks_served = path.is_dir() or (path.suffix == schema.H5_SUFFIX and path.is_file())
+        except OSError:
+            looks_served = True
+        if looks_served:
+            reason = "symbolic links are not followed: move here what it leads to, or serve that"
+            self._tell(path, reason)
+
+    def _tell(self, path: Path, reason: object) -> None:
+        if self._told is not None and path not in self._told:
+            logger.warning("%s is not served: %s", path, reason)
+            self._told.add(path)
 
     def _has_qgrid(self, path: Path) -> bool:
         """Tell whether a file is one of ours or of the ancestor's; looked at when it changes.

@@ -137,7 +137,7 @@ class RunsOfFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._served = ServedFolder(folder)
+        self._served = ServedFolder(folder, tells=False)  # the samples' does
         self._listed: dict[Key, tuple[Signature, list[RunPlace]]] = {}
         self._told: dict[Key, str] = {}
         self._uids: dict[RunPlace, str] = {}

@@ -20,6 +20,7 @@ from h5xs_bluesky.tiled.curve_stream import CurveStream, stream_curves
 from h5xs_bluesky.tiled.folders import ServedFolder, linked_samples
 from h5xs_bluesky.tiled.published_runs import PublishedRuns, publish_runs
 from h5xs_bluesky.tiled.registration import FolderRegistration, watch_folder
+from h5xs_bluesky.tiled.runs import RunsOfFolder
 
 
 @pytest.fixture
@@ -69,8 +70,31 @@ def test_a_subfolder_that_cannot_be_read_is_named_once_and_does_not_hide_the_oth
     served = ServedFolder(folder)
 
     assert list(served.files()) == list(served.files()) == [("first",), ("packed.h5",)]
-    (told,) = [record.message for record in caplog.records if "is not served" in record.message]
+    (told, of_link) = sorted(not_served(caplog))
     assert str(folder / "2026-1") in told
+    assert str(folder / "link") in of_link
+
+
+def not_served(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if "is not served" in record.message]
+
+
+def test_symbolic_links_to_what_could_be_served_are_named_once(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "file.h5").symlink_to(folder / "packed.h5")
+    (folder / "broken").symlink_to(folder / "nowhere")
+    (folder / "text").symlink_to(folder / "notes.txt")
+    (folder / ".hidden" / "link").symlink_to(folder / "first")
+    samples, runs = ServedFolder(folder), RunsOfFolder(folder)
+    for _ in range(2):
+        assert len(samples.files()) == 3
+        runs.places()
+    told = sorted(not_served(caplog))
+    assert [line.partition(" ")[0] for line in told] == [
+        str(folder / name) for name in ("file.h5", "link")
+    ]
+    assert all("symbolic links are not followed" in line for line in told)
 
 
 def test_catalogue_becomes_what_the_folder_is(folder: Path) -> None:
