@@ -44,7 +44,13 @@ help:
 demo: $(RUN_READY)
 	$(BIN)/h5xs demo --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(if $(FRAMES),--frames $(FRAMES))
 
+# Before the demo, which takes half a minute, and not after it.
+PORT_IN_USE := port $(PORT) is in use: stop what listens there, or take a free one: make serve PORT=0
+CHECK_PORT := import socket, sys; \
+    socket.socket().connect_ex(("127.0.0.1", $(PORT))) or sys.exit("$(PORT_IN_USE)")
+
 serve: $(DEV_READY)
+	@$(BIN)/python -c '$(CHECK_PORT)'
 	$(BIN)/h5xs demo --out "$(OUT)" $(if $(DATA),--data "$(DATA)") $(if $(FRAMES),--frames $(FRAMES))
 	$(BIN)/h5xs serve "$(OUT)/experiment" --port $(PORT)
 

@@ -49,8 +49,8 @@ def serve(
 ) -> None:
     """Serve a folder with Tiled, and what is measured into it while it is served.
 
-    Stops on Ctrl-C or SIGTERM. Exit status 2 if the folder or an option cannot be used, 3 if Tiled
-    is not installed.
+    Stops on Ctrl-C or SIGTERM. Exit status 2 if the folder or an option cannot be used, or the
+    server does not start, 3 if Tiled is not installed.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:

@@ -1,6 +1,7 @@
 """A Tiled server for a folder: catalogue, exports and streaming, in a process of its own."""
 
 import asyncio
+import errno
 import logging
 import os
 import secrets
@@ -8,14 +9,15 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from h5xs_bluesky.errors import ConfigurationError
+from h5xs_bluesky.errors import ConfigurationError, ServerError
 from h5xs_bluesky.tiled.files import ROOTS_VARIABLE
 
 logger = logging.getLogger(__name__)
@@ -134,8 +136,10 @@ def serve(options: ServerOptions, *, announce: Callable[[str, str], None]) -> No
 
     Raises
     ------
+    ConfigurationError
+        If the catalogue's file is none.
     OSError
-        If the address is taken.
+        If the address is taken, or the server does not start.
     """
     import uvicorn
 
@@ -159,6 +163,8 @@ def serve(options: ServerOptions, *, announce: Callable[[str, str], None]) -> No
         watcher.start()
         try:
             server.run(sockets=[listening])
+        except SystemExit as error:  # uvicorn's
+            raise ServerError("the server has not started: what it said stands above") from error
         finally:
             stop.set()
             watcher.join(_STOP_WITHIN_S)
@@ -192,7 +198,16 @@ def _application(configuration: dict[str, Any]) -> Any:
 
 def _listen(options: ServerOptions) -> socket.socket:
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    return socket.create_server((options.host, options.port), family=family)
+    try:
+        return socket.create_server((options.host, options.port), family=family)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise OSError(
+            error.errno,
+            f"port {options.port} of {options.host}: address already in use: stop what listens "
+            "there, or take a free port with --port 0",
+        ) from error
 
 
 def _address(listening: socket.socket) -> str:
@@ -215,8 +230,14 @@ def _prepare_catalog(path: Path) -> None:
     """Make a catalogue's tables where there is none; Tiled's own command takes seconds longer.
 
     It has its name once it is complete; an empty file is what a killed start has left.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is something else.
     """
-    if path.exists() and path.stat().st_size:
+    if path.exists() and (path.is_dir() or path.stat().st_size):
+        _check_catalog(path)
         return
     arrays, tables = _storage(path)  # of a catalogue that was deleted
     if arrays.is_dir():
@@ -242,6 +263,38 @@ def _prepare_catalog(path: Path) -> None:
     unfinished.replace(path.resolve())
 
 
+def _check_catalog(path: Path) -> None:
+    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.ext.asyncio import create_async_engine
+    from tiled.alembic_utils import (
+        DatabaseUpgradeNeeded,
+        UninitializedDatabase,
+        UnrecognizedDatabase,
+    )
+    from tiled.catalog.core import check_catalog_database
+    from tiled.utils import ensure_specified_sql_driver
+
+    async def check() -> None:
+        engine = create_async_engine(ensure_specified_sql_driver(f"sqlite:///{path.resolve()}"))
+        try:
+            await check_catalog_database(engine)
+        finally:
+            await engine.dispose()
+
+    try:
+        asyncio.run(check())
+    except DatabaseUpgradeNeeded as error:
+        raise ConfigurationError(
+            f"{path}: expected a catalogue of this version of Tiled, found an older one: remove it "
+            "(it is made anew from the folder)"
+        ) from error
+    except (SQLAlchemyError, UninitializedDatabase, UnrecognizedDatabase) as error:
+        raise ConfigurationError(
+            f"{path}: expected a catalogue that `h5xs serve --catalog` made, found something else: "
+            "name a file that is not there yet"
+        ) from error
+
+
 def _watch(
     server: Any,
     address: str,
@@ -260,19 +313,22 @@ def _watch(
     from h5xs_bluesky.tiled.own_catalog import OwnCatalog
     from h5xs_bluesky.tiled.publishing import Publication, keep_published
 
-    waited = 0.0
+    began, told = time.monotonic(), False
     while not server.started:
-        if stop.wait(_PERIOD_S) or waited > _START_WITHIN_S:
+        if stop.wait(_PERIOD_S):
             return
-        waited += _PERIOD_S
+        if not told and time.monotonic() - began > _START_WITHIN_S:
+            told = True
+            logger.warning("The server has not started within %d s: still waiting", _START_WITHIN_S)
     local = address.replace("//0.0.0.0:", "//127.0.0.1:")
     announce(address, api_key)
 
-    publication = Publication(
-        from_uri(local, api_key=api_key),
-        options.folder,
-        alone=True,
-        catalog=OwnCatalog(catalog),
-        runs=options.runs,
-    )
-    keep_published(publication, period_s=options.period_s, stop=stop)
+    with closing(OwnCatalog(catalog)) as own:
+        publication = Publication(
+            from_uri(local, api_key=api_key),
+            options.folder,
+            alone=True,
+            catalog=own,
+            runs=options.runs,
+        )
+        keep_published(publication, period_s=options.period_s, stop=stop)

@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -279,6 +280,10 @@ def test_kept_catalogue_has_no_runs_of_a_folder_that_was_served_before(tmp_path:
         (["{missing}"], "expected a folder to serve"),
         (["{folder}", "--api-key=a-b"], "letters and digits"),
         (["{folder}", "--port={taken}"], "ddress already in use"),
+        (["{folder}", "--port={taken}"], "--port 0"),
+        (["{folder}", "--port=0", "--catalog={text}"], "name a file that is not there yet"),
+        (["{folder}", "--port=0", "--catalog={other}"], "name a file that is not there yet"),
+        (["{folder}", "--port=0", "--catalog={folder}"], "name a file that is not there yet"),
     ],
 )
 def test_what_cannot_be_served_is_told(
@@ -288,12 +293,19 @@ def test_what_cannot_be_served_is_told(
         "missing": tmp_path / "missing",
         "folder": experiment.parent,
         "taken": server.address.rpartition(":")[2],
+        "text": tmp_path / "notes.txt",
+        "other": tmp_path / "other.db",
     }
+    (tmp_path / "notes.txt").write_text("nothing to serve")
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE numbers (number INTEGER)")
     arguments = [option.format(**places) for option in options]
     command = [sys.executable, "-m", "h5xs_bluesky.cli", "serve", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 2
     assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "notes.txt").read_text() == "nothing to serve"
 
 
 @pytest.mark.parametrize("sample", ["lysozyme", "nothing"])
@@ -313,3 +325,22 @@ def test_catalogue_of_a_killed_start_is_made_anew(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
     with closing(sqlite3.connect(path)) as found:
         assert found.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+
+
+def test_server_that_is_slow_to_start_is_told_and_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from h5xs_bluesky.tiled import server
+
+    monkeypatch.setattr(server, "_START_WITHIN_S", 0)
+    stop = threading.Event()
+    options = server.ServerOptions(folder=tmp_path)
+    slow, nobody = SimpleNamespace(started=False), "http://127.0.0.1:9"
+    arguments = (slow, nobody, tmp_path / "catalog.db", options, "key", print, stop)
+    waiting = threading.Thread(target=server._watch, args=arguments)
+    waiting.start()
+    wait_until(lambda: "has not started within" in caplog.text)
+    assert waiting.is_alive()
+    stop.set()
+    waiting.join(10)
+    assert not waiting.is_alive()
