@@ -348,8 +348,7 @@ def find_sample(file: h5py.File, name: str, *, but: str | None = None) -> str | 
     found = [
         (_started(group), member)
         for member, group in samples(file)
-        if member != but
-        and (member == name or _attribute(group, schema.SAMPLE_NAME) == name)
+        if member != but and (member == name or _attribute(group, schema.SAMPLE_NAME) == name)
     ]
     return max(found)[1] if found else None
 
