@@ -69,7 +69,9 @@ _WRITER_OF_LINKS = """
 """
 
 
-def kill_a_writer(folder: Path, *, after_s: float, script: str = _WRITER) -> int:
+def kill_a_writer(
+    folder: Path, *, after_s: float, script: str = _WRITER, wait_for_frames: bool = False
+) -> int:
     """Start a writer, kill it, and give the number of frames that it had acknowledged."""
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(script), str(folder)],
@@ -79,6 +81,8 @@ def kill_a_writer(folder: Path, *, after_s: float, script: str = _WRITER) -> int
     ) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == "ready\n"
+        while wait_for_frames and writer.stdout.readline() in ("", "0\n"):
+            assert writer.poll() is None, "the writer has ended"
         time.sleep(after_s)
         writer.send_signal(signal.SIGKILL)
         said = [line for line in writer.stdout.read().splitlines() if line.isdigit()]
@@ -136,7 +140,7 @@ def test_acknowledged_links_survive(tmp_path: Path, seed: int) -> None:
 
 
 def test_repair_is_done_once_and_changes_nothing_more(tmp_path: Path) -> None:
-    kill_a_writer(tmp_path, after_s=0.6)
+    kill_a_writer(tmp_path, after_s=0.6, wait_for_frames=True)
     (first,) = repair_experiment(tmp_path)
     (second,) = repair_experiment(tmp_path)
     assert first.files

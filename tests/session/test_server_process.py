@@ -32,7 +32,7 @@ def _is_running(pid: int) -> bool:
 
 def test_the_server_answers_and_is_gone_afterwards(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "data", log=tmp_path / "server.log") as server:
-        assert list(server.client()) == []
+        assert set(server.client()) <= {"runs"}, "the folder is empty"
         address, pid = server.address(), server.pid
     assert not _is_running(pid)
     with pytest.raises(httpx.ConnectError):
