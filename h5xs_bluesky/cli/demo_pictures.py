@@ -13,7 +13,7 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.data2d import Data2d
 from h5xs_bluesky.api.h5xs import h5xs
-from h5xs_bluesky.api.plots.axes import Q_LABEL, plain_ticks
+from h5xs_bluesky.api.plots.axes import I_LABEL, Q_LABEL, plain_ticks
 from h5xs_bluesky.cli.demo_checks import GuinierFit
 from h5xs_bluesky.cli.demo_pattern import draw_pattern
 from h5xs_bluesky.reduction.sample import ReducedSample
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 OVERVIEW = "overview.png"
 PICTURES = ("pattern.png", "frames.png", "average.png", "subtracted.png", OVERVIEW)
 
-_I_LABEL = "I (counts per pixel and frame)"
 _KEPT = "#21918c"
 _REJECTED = {"cormap": "#d1495b", "transmission": "#e59500"}
 _OTHER = "#7f7f7f"
@@ -136,7 +135,7 @@ def draw_frames(ax: "Axes", findings: Findings) -> None:
     ax.loglog(average.qgrid, average.data, color="black", lw=0.9, ls="--")
     ax.set_title(f"Frames of {name!r}, each scaled to the average beam")
     ax.set_xlabel(Q_LABEL)
-    ax.set_ylabel(_I_LABEL)
+    ax.set_ylabel(I_LABEL)
     _set_limits(ax, average)
     plain_ticks(ax)
     ax.legend(handles=_frame_handles(reasons), loc="best")
@@ -188,7 +187,7 @@ def draw_averages(ax: "Axes", findings: Findings) -> None:
     ax.set_title("Averages of the frames kept, with ± 3 σ")
     plain_ticks(ax)
     ax.set_xlabel(Q_LABEL)
-    ax.set_ylabel(_I_LABEL)
+    ax.set_ylabel(I_LABEL)
     ax.legend()
 
 
@@ -219,7 +218,7 @@ def draw_subtraction(ax: "Axes", findings: Findings) -> None:
     plain_ticks(ax)
     ax.set_title(f"{findings.sample!r} minus {findings.buffer!r}, ± σ")
     ax.set_xlabel(Q_LABEL)
-    ax.set_ylabel(_I_LABEL)
+    ax.set_ylabel(I_LABEL)
     if findings.guinier is not None:
         inset = ax.inset_axes((0.12, 0.11, 0.33, 0.4))
         draw_guinier(inset, curve, findings.guinier)
