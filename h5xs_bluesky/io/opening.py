@@ -21,7 +21,7 @@ from h5xs_bluesky.io.superblock import expected_and_found_size
 
 logger = logging.getLogger(__name__)
 
-_ATTEMPTS = 20  # the last sleep is 2^18 ns; all of them together take some milliseconds
+_ATTEMPTS = 27  # the last sleep is 2^26 ns; all of them together take a seventh of a second
 _DRIVER = "h5xs"
 
 _MOST_LOOKED_THROUGH = 16_000_000  # bytes; our files with texts have some kilobytes

@@ -77,6 +77,7 @@ def test_damaged_file_is_answered_with_503_and_the_others_as_ever(
     wait_until(lambda: _answer(server, path) == (200, False))
 
 
+@pytest.mark.alone
 def test_file_that_is_copied_slowly_delays_nobody(served: Served) -> None:
     server, folder = served
     whole = (folder / "packed.h5").read_bytes()
