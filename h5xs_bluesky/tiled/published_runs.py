@@ -83,7 +83,8 @@ class PublishedRuns:
     access_tags
         Of every node that is made, where the server has a policy of tags.
     alone
-        Nothing else publishes runs there: what bears our mark is ours.
+        Nothing else publishes runs there: what bears our mark is ours, and what an earlier call
+        left of another folder is removed.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class PublishedRuns:
     ) -> None:
         self._client = client
         self._folder = RunsOfFolder(folder)
-        self._alone = alone
+        self._alone = self._look_for_strangers = alone
         self._access_tags = None if access_tags is None else list(access_tags)
         self._done: dict[RunPlace, Signature] = {}
         self._tried: dict[RunPlace, float] = {}
@@ -230,25 +231,39 @@ class PublishedRuns:
         for known in (self._done, self._tried, self._told):
             for place in known.keys() - present:
                 del known[place]
-        there = {(place.experiment, place.sample) for place in present}
+        there = {(p.experiment, p.sample): self._folder.uid(p) for p in present}
         runs = container(self._client, RUNS, specs=[], access_tags=self._access_tags)
         for kind in (RAW, PROCESSED, CURVES):
             for uid, node in list((runs.get(kind) or {}).items()):
                 if stop is not None and stop.is_set():
                     return
                 source = Source.from_metadata(node.metadata)
-                if source is not None and self._is_gone(source, there):
-                    node.delete(recursive=True, external_only=False)
-                    found.removed.append(f"{RUNS}/{kind}/{uid}")
+                of_raw = (
+                    uid if kind != PROCESSED else node.metadata["start"].get("original_run_uid")
+                )
+                if source is not None and self._is_gone(source, of_raw, there):
+                    self._remove(node, f"{RUNS}/{kind}/{uid}", found)
         self._present = present
+        self._look_for_strangers = False
 
-    def _is_gone(self, source: Source, there: set[tuple[Path, str]]) -> bool:
+    def _is_gone(self, source: Source, uid: str, there: dict[tuple[Path, str], str]) -> bool:
         """Tell whether a run is ours to remove; what cannot be looked at is not."""
-        if (source.experiment, source.sample) in there:
-            return False
+        if (now := there.get((source.experiment, source.sample))) is not None:
+            return now not in ("", uid)  # measured again under the same name
         if source.experiment.is_relative_to(self._folder.path):
             return not source.is_there()
-        return self._alone
+        return self._look_for_strangers
+
+    def _remove(self, node: Any, label: str, found: Published) -> None:
+        try:
+            node.delete(recursive=True, external_only=False)
+        except ClientError as error:
+            if error.response.status_code != httpx.codes.NOT_FOUND:  # another publisher's doing
+                found.failed[label] = reason_of(error)
+                logger.warning("%s is not removed: %s", label, error)
+        else:
+            found.removed.append(label)
+            logger.info("%s is removed: its files are gone", label)
 
     def _publish(self, kind: str, documents: Documents, source: Source) -> bool:
         """Write a run, if the catalogue has another one or none; tells whether it did.

@@ -4,7 +4,6 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from tiled.utils import path_from_uri
 
 from h5xs_bluesky.errors import RefusedError
 from h5xs_bluesky.tiled.adapter import EXPERIMENT_SPEC, MIMETYPE, SAMPLE_SPEC
-from h5xs_bluesky.tiled.files import EXPECTED, ServedFile, file_uri, reason_of
+from h5xs_bluesky.tiled.files import EXPECTED, file_uri, reason_of
 from h5xs_bluesky.tiled.folders import (
     Key,
     ServedFolder,
@@ -27,8 +26,16 @@ from h5xs_bluesky.tiled.folders import (
 )
 from h5xs_bluesky.tiled.keeping import keep_trying
 from h5xs_bluesky.tiled.own_catalog import OwnCatalog
+from h5xs_bluesky.tiled.registered import (
+    Changes,
+    Registered,
+    is_there,
+    read_sample,
+    read_summary,
+    uri_of,
+)
 from h5xs_bluesky.tiled.runs import RUNS
-from h5xs_bluesky.tiled.summaries import from_client, sample_summary
+from h5xs_bluesky.tiled.summaries import from_client
 
 logger = logging.getLogger(__name__)
 
@@ -41,32 +48,6 @@ _CANNOT_READ = (
     httpx.codes.NOT_FOUND,
     httpx.codes.INTERNAL_SERVER_ERROR,
 )
-
-
-@dataclass(kw_only=True, slots=True)
-class Changes:
-    """What one look at a folder changed in the catalogue, and why some of it could not be done."""
-
-    added: list[str] = field(default_factory=list)
-    updated: list[str] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.updated or self.removed or self.failed)
-
-
-@dataclass(kw_only=True, slots=True)
-class _Registered:
-    """A sample in the catalogue: its metadata and file there, and the files when last read."""
-
-    metadata: dict[str, Any]
-    uri: str
-    signature: Signature | None = None
-
-    @property
-    def ended(self) -> bool:
-        return bool(self.metadata.get("stop"))
 
 
 class FolderRegistration:
@@ -101,7 +82,7 @@ class FolderRegistration:
         self._served = ServedFolder(folder)
         self._access_tags = None if access_tags is None else list(access_tags)
         self._containers: dict[Key, Any] = {}
-        self._samples: dict[Key, dict[str, _Registered]] = {}
+        self._samples: dict[Key, dict[str, Registered]] = {}
         self._listed: dict[Key, tuple[Signature, list[str]]] = {}
         self._uris: dict[Key, str] = {}
         self._alone = self._look_for_strangers = alone
@@ -190,12 +171,12 @@ class FolderRegistration:
             return
         new = [name for name in names if name not in self._known(key)]
         for some in _batched(new if len(new) >= _MANY else [], _AT_ONCE):
-            found: dict[str, _Registered] = {}
+            found: dict[str, Registered] = {}
             for sample in some:
                 if stop is not None and stop.is_set():
                     return
                 with suppress(Exception):  # it is told of when it is tried alone
-                    found[sample] = _read_sample(path, sample)
+                    found[sample] = read_sample(path, sample)
             try:
                 self._catalog.add(key, path, {name: each.metadata for name, each in found.items()})
             except (SQLAlchemyError, RefusedError) as error:
@@ -211,7 +192,7 @@ class FolderRegistration:
             return
         label = "/".join((*key, sample))
         try:
-            metadata = _read_summary(path, sample)
+            metadata = read_summary(path, sample)
         except Exception as error:  # noqa: BLE001 - it is logged
             self._fail(label, error, changes)
             return
@@ -238,13 +219,13 @@ class FolderRegistration:
         ended = bool(metadata["stop"])
         if ended != (known is not None and known.ended):
             signature = sample_signature(path, sample, ended=ended)
-        self._known(key)[sample] = _Registered(
+        self._known(key)[sample] = Registered(
             metadata=metadata, uri=file_uri(path), signature=signature
         )
 
     def _refuse_another(self, uri: str) -> None:
         """Refuse to take the place of a sample of another folder; that of a lost file is free."""
-        if not self._alone and _is_there(path_from_uri(uri)):
+        if not self._alone and is_there(path_from_uri(uri)):
             raise RefusedError(
                 f"another folder has this name: use --under (it is registered from {uri})"
             )
@@ -279,13 +260,13 @@ class FolderRegistration:
         unexpected = None if isinstance(error, EXPECTED) else error
         logger.warning("%s is not up to date: %s", label, reason, exc_info=unexpected)
 
-    def _known(self, key: Key) -> dict[str, _Registered]:
+    def _known(self, key: Key) -> dict[str, Registered]:
         """Give what the catalogue has of a file; asked once."""
         if key not in self._samples:
             container = self._container(key)
             nodes = container.new_variation(include_data_sources=True).items()
             self._samples[key] = {
-                name: _Registered(metadata=from_client(node.metadata), uri=_uri_of(node))
+                name: Registered(metadata=from_client(node.metadata), uri=uri_of(node))
                 for name, node in nodes
                 if SAMPLE_SPEC.name in {spec.name for spec in node.specs}
             }
@@ -365,34 +346,6 @@ class FolderRegistration:
 def _batched(names: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     """Give a sequence in pieces."""
     return (names[first : first + size] for first in range(0, len(names), size))
-
-
-def _read_sample(path: Path, sample: str) -> _Registered:
-    """Read a sample that is not registered yet."""
-    before = sample_signature(path, sample, ended=False)
-    metadata = _read_summary(path, sample)
-    if metadata["stop"]:
-        before = sample_signature(path, sample, ended=True)
-    return _Registered(metadata=metadata, uri=file_uri(path), signature=before)
-
-
-def _uri_of(node: Any) -> str:
-    """Give the file that a node was registered from; "" where it is not one."""
-    assets = [asset for source in node.data_sources() or () for asset in source.assets]
-    return str(assets[0].data_uri) if len(assets) == 1 else ""
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # it may not be looked at
-        return True
-
-
-def _read_summary(path: Path, sample: str) -> dict[str, Any]:
-    served = ServedFile(path=path)
-    with served.reading() as file:
-        return sample_summary(served, file, served.group(file, sample))
 
 
 def watch_folder(

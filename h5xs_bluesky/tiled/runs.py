@@ -155,7 +155,7 @@ class RunsOfFolder:
         found = self.found = self._all_places()
         same: dict[str, list[RunPlace]] = {}
         for place in found:
-            same.setdefault(self._uid(place) or place.label, []).append(place)
+            same.setdefault(self.uid(place) or place.label, []).append(place)
         copies: dict[str, str] = {}
         for several in same.values():
             if len(several) > 1:
@@ -175,7 +175,7 @@ class RunsOfFolder:
                 del known[place]
         return found
 
-    def _uid(self, place: RunPlace) -> str:
+    def uid(self, place: RunPlace) -> str:
         """Give the uid of a run, "" where it cannot be read now; read once."""
         if place not in self._uids:
             try:

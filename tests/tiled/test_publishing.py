@@ -485,6 +485,13 @@ def test_runs_whose_files_are_gone_are_removed(target: tuple[Server, Path], tmp_
     (tmp_path / "gone").rename(sample)
     assert publication.update().written == ["removed/gone"]
     assert tree(server.client()["for_removed"]) == before
+    again = run_documents(small_frames(2), sample_name="gone")
+    write_experiment(tmp_path / "again", again)
+    shutil.rmtree(sample)
+    shutil.move(tmp_path / "again" / "gone", sample)
+    assert f"runs/raw/{gone}" in Publication(container, folder / "removed").update().removed
+    assert sorted(client["runs/raw"]) == sorted([kept, again[0][1]["uid"]])
+    assert len(client["runs/processed"]) == 2
 
 
 def test_no_run_waits_for_as_long_as_new_ones_come(target: tuple[Server, Path]) -> None:
