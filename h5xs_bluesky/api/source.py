@@ -13,7 +13,7 @@ from h5xs_bluesky.api.frame_choice import map_shape
 from h5xs_bluesky.api.storage import FileStorage, Storage
 from h5xs_bluesky.errors import FileFormatError, RefusedError, SampleNotFoundError
 from h5xs_bluesky.io.attributes import text_attribute
-from h5xs_bluesky.io.experiment import find_sample, sample_names, start_of
+from h5xs_bluesky.io.experiment import find_sample, open_for_reading, sample_names, start_of
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.sidecar import sidecar_buffer, sidecar_of
 
@@ -23,6 +23,36 @@ GROUP_MARK = "/"  # before a sample's group, where the name alone may mean anoth
 def experiment_file(path: Path) -> Path:
     """Give an experiment's file, if its folder is named."""
     return path / schema.EXPERIMENT_FILE if path.is_dir() else path
+
+
+@contextmanager
+def group_beside(path: Path, name: str, *, roots: Sequence[Path]) -> Iterator[h5py.Group | None]:
+    """Give a sample's group in the sidecar of a file; None where there is none.
+
+    Raises
+    ------
+    RefusedError
+        If the sidecar is a link out of the roots, or a link in it leads there.
+    OSError
+        If it cannot be read.
+    """
+    sidecar = sidecar_of(path)
+    if not sidecar.exists():
+        yield None
+        return
+    if not any(sidecar.resolve().is_relative_to(root.resolve()) for root in roots):
+        raise RefusedError(
+            f"{sidecar}: expected a file inside {', '.join(map(str, roots))}, found a link out of "
+            "it: it was not followed; move the file there, or add its folder to the roots"
+        )
+    with open_for_reading(sidecar) as file:
+        group = follow(file, name, roots=roots)
+        yield group if isinstance(group, h5py.Group) else None
+
+
+def has_results(group: h5py.Group | None) -> bool:
+    """Tell whether a sample's group in a sidecar stands for the results in the file itself."""
+    return group is not None and bool({schema.PROCESSED, schema.REDUCTION} & set(group))
 
 
 class ExperimentSource:
@@ -58,7 +88,7 @@ class ExperimentSource:
     def results(self, name: str) -> Iterator[h5py.Group]:
         """Give the group that holds a sample's results: its own, or that in the file's sidecar."""
         with self._beside(name) as group:
-            if group is not None and {schema.PROCESSED, schema.REDUCTION} & set(group):
+            if has_results(group):
                 yield group
                 return
         yield self.sample(name)
@@ -71,13 +101,11 @@ class ExperimentSource:
     @contextmanager
     def _beside(self, name: str) -> Iterator[h5py.Group | None]:
         """Give a sample's group in the file's sidecar."""
-        sidecar = sidecar_of(self.path)
-        if self.storage.elsewhere or not sidecar.exists():
+        if self.storage.elsewhere:
             yield None
             return
-        with h5py.File(sidecar, "r") as file:
-            group = follow(file, self.resolve(name), roots=self.roots)
-            yield group if isinstance(group, h5py.Group) else None
+        with group_beside(self.path, self.resolve(name), roots=self.roots) as group:
+            yield group
 
     @contextmanager
     def reading(self) -> Iterator[h5py.File]:

@@ -30,7 +30,6 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.io.experiment import sample_names
 from h5xs_bluesky.io.names import safe_name
 from h5xs_bluesky.io.py4xs_files import detector_texts
-from h5xs_bluesky.io.sidecar import sidecar_of
 from h5xs_bluesky.tiled.arrays import (
     KnownValues,
     PartOfCurve,
@@ -41,6 +40,7 @@ from h5xs_bluesky.tiled.arrays import (
 )
 from h5xs_bluesky.tiled.files import ServedFile, served_path
 from h5xs_bluesky.tiled.folders import file_signature, sample_signature
+from h5xs_bluesky.tiled.results import Results, results_of
 from h5xs_bluesky.tiled.summaries import (
     Q_UNIT,
     curve_datasets,
@@ -227,9 +227,10 @@ def sample_container(
                 children[name] = _later(_stream, served, sample, name)
         if schema.PRIMARY in children:
             children[MONITORS] = _later(_monitors, served, sample)
-        if schema.PROCESSED in group:
-            children[schema.PROCESSED] = _later(_processed, served, sample)
-            children[CURVES] = _later(_plain_curves, served, sample)
+        with results_of(served, group, sample) as results:
+            if schema.PROCESSED in results.group:
+                children[schema.PROCESSED] = _later(_processed, served, sample)
+                children[CURVES] = _later(_plain_curves, served, sample)
         if metadata is None:
             metadata = sample_summary(served, file, group)
         state = _sample_state(served, sample, group)
@@ -245,9 +246,9 @@ def sample_container(
 
 def _sample_state(served: ServedFile, sample: str, group: h5py.Group) -> object:
     """Give what changes whenever one of a sample's files does."""
-    path = served.path
-    files = (path, sidecar_of(path), Path(group.file.filename))
-    return [file_signature(file) for file in files], sample_signature(path, sample, ended=False)
+    files = (served.path, Path(group.file.filename))
+    signature = sample_signature(served.path, sample, ended=False)
+    return [file_signature(file) for file in files], signature
 
 
 def _later(make: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
@@ -298,7 +299,9 @@ def _group(
 def _monitors(served: ServedFile, sample: str) -> ServedTable:
     with served.reading() as file:
         group = served.group(file, sample)
-        return ServedTable(served, monitors_table(served, file, group), metadata=_names(group))
+        with results_of(served, group, sample) as results:
+            table = monitors_table(served, file, group, results.group)
+        return ServedTable(served, table, metadata=_names(group))
 
 
 def _names(group: h5py.Group) -> dict[str, Any]:
@@ -315,19 +318,18 @@ def _processed(served: ServedFile, sample: str) -> H5XSContainer:
     children: dict[str, Any] = {}
     with served.reading() as file:
         group = served.group(file, sample)
-        common = curve_metadata(file, group)
-        for name, dataset in curve_datasets(served, group):
-            metadata = {**common, "curve": name, **_intensity(dataset)}
-            path = f"{sample}/{schema.PROCESSED}/{name}"
-            children[name] = serve_curves(served, path, dataset, metadata=metadata)
+        with results_of(served, group, sample) as results:
+            common = curve_metadata(file, group, results)
+            for name, dataset in curve_datasets(served, results.group):
+                metadata = {**common, "curve": name, **_intensity(dataset)}
+                path = f"{sample}/{schema.PROCESSED}/{name}"
+                children[name] = serve_curves(results.served, path, dataset, metadata=metadata)
     return _container(served, children)
 
 
-def curve_metadata(file: h5py.File, group: h5py.Group) -> dict[str, Any]:
+def curve_metadata(file: h5py.File, group: h5py.Group, results: Results) -> dict[str, Any]:
     """Give what is told with each curve of a sample: names, scan, buffer, q and units."""
-    buffer = (
-        {schema.BUFFER: text(group.attrs[schema.BUFFER])} if schema.BUFFER in group.attrs else {}
-    )
+    buffer = {schema.BUFFER: results.buffer} if results.buffer else {}
     units = {"q_unit": Q_UNIT, "I_unit": INTENSITY_UNIT}
     return {**_names(group), **buffer, Q: q_centers(file), **units}
 
@@ -344,18 +346,19 @@ def _plain_curves(served: ServedFile, sample: str) -> H5XSContainer:
     children: dict[str, Any] = {}
     with served.reading() as file:
         group = served.group(file, sample)
-        common = curve_metadata(file, group)
-        if q := common.pop(Q):
-            children[Q] = KnownValues(served, np.asarray(q), metadata={"unit": Q_UNIT})
-        for name, dataset in curve_datasets(served, group):
-            for row, quantity in enumerate(("I", "sigma") if dataset.ndim == 2 else ()):
-                children[f"{safe_name(name)}_{quantity}"] = PartOfCurve(
-                    served,
-                    f"{sample}/{schema.PROCESSED}/{name}",
-                    row,
-                    shape=dataset.shape[1:],
-                    dtype=dataset.dtype,
-                    metadata={**common, "curve": name, "quantity": quantity},
-                    specs=[],
-                )
+        with results_of(served, group, sample) as results:
+            common = curve_metadata(file, group, results)
+            if q := common.pop(Q):
+                children[Q] = KnownValues(served, np.asarray(q), metadata={"unit": Q_UNIT})
+            for name, dataset in curve_datasets(served, results.group):
+                for row, quantity in enumerate(("I", "sigma") if dataset.ndim == 2 else ()):
+                    children[f"{safe_name(name)}_{quantity}"] = PartOfCurve(
+                        results.served,
+                        f"{sample}/{schema.PROCESSED}/{name}",
+                        row,
+                        shape=dataset.shape[1:],
+                        dtype=dataset.dtype,
+                        metadata={**common, "curve": name, "quantity": quantity},
+                        specs=[],
+                    )
     return _container(served, children)

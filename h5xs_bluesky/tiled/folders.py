@@ -11,6 +11,7 @@ import h5py
 from h5xs_bluesky import schema
 from h5xs_bluesky.io.experiment import open_for_reading
 from h5xs_bluesky.io.opening import DAMAGE
+from h5xs_bluesky.io.sidecar import sidecar_of
 
 logger = logging.getLogger(__name__)
 
@@ -146,19 +147,19 @@ def sample_signature(path: Path, sample: str, *, ended: bool) -> Signature:
     ended
         Whether its run has ended: its files are then only ever replaced, which its folder shows.
     """
+    beside = file_signature(sidecar_of(path))
     if path.name != schema.EXPERIMENT_FILE:
-        return file_signature(path)
+        return (file_signature(path), beside)
     folder = f"{path.parent}{os.sep}{sample}"  # as a text: thousands are looked at each second
     try:
         status = os.stat(folder)  # noqa: PTH116
     except OSError:
-        return file_signature(path)
+        return (file_signature(path), beside)
     if not stat.S_ISDIR(status.st_mode):
-        return file_signature(path)
+        return (file_signature(path), beside)
     if ended:
         processed = file_signature(f"{folder}{os.sep}{schema.PROCESSED_FILE}")
-        return (status.st_mtime_ns, processed)
+        return (status.st_mtime_ns, processed, beside)
     files = (Path(entry.path) for entry in os.scandir(folder))
-    return tuple(
-        (file.name, *file_signature(file)) for file in files if file.suffix == schema.H5_SUFFIX
-    )
+    own = ((file.name, *file_signature(file)) for file in files if file.suffix == schema.H5_SUFFIX)
+    return (*own, beside)

@@ -28,6 +28,7 @@ from h5xs_bluesky.tiled.folders import (
     linked_samples,
     listing_signature,
 )
+from h5xs_bluesky.tiled.results import results_of
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,9 @@ class RunPlace:
             As `ServedFile.reading`.
         """
         with self.served.reading() as file:
-            metadata = curve_metadata(file, self.served.group(file, self.sample))
+            group = self.served.group(file, self.sample)
+            with results_of(self.served, group, self.sample) as results:
+                metadata = curve_metadata(file, group, results)
         checked_uid(metadata.get("uid"), self.label)
         return metadata
 

@@ -12,6 +12,7 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.io.frames import committed_frames, refresh
 from h5xs_bluesky.io.names import safe_name
 from h5xs_bluesky.tiled.files import ServedFile
+from h5xs_bluesky.tiled.results import results_of
 
 Q_UNIT = "1/angstrom"
 
@@ -29,6 +30,8 @@ def sample_summary(served: ServedFile, file: h5py.File, group: h5py.Group) -> di
         The served file, open, and the sample in it.
     """
     sample = group.name.strip("/")
+    with results_of(served, group, sample) as results:
+        curves, buffer = _curves(served, results.group), results.buffer
     start = document(group.attrs.get(schema.START))
     stop = document(group.attrs.get(schema.STOP))
     summary = {
@@ -41,15 +44,15 @@ def sample_summary(served: ServedFile, file: h5py.File, group: h5py.Group) -> di
         "time_stop": stop.get("time"),
         "exit_status": stop.get("exit_status"),
         "frames": _frames(served, group),
-        **_curves(served, group),
+        **curves,
         "q_range": q_range(file),
         "q_unit": Q_UNIT,
         "start": start,
         "stop": stop or None,
         "descriptors": documents(group.attrs.get(schema.DESCRIPTORS)),
     }
-    if schema.BUFFER in group.attrs:
-        summary["buffer"] = text(group.attrs[schema.BUFFER])
+    if buffer:
+        summary["buffer"] = buffer
     plain: dict[str, Any] = to_plain(summary)
     return plain
 
@@ -145,20 +148,20 @@ def frame_count(served: ServedFile, stream: h5py.Group, name: str, dataset: h5py
     return min(rows, committed_frames(times.parent))
 
 
-def curve_datasets(served: ServedFile, sample: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
+def curve_datasets(served: ServedFile, results: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
     """Give what has the shape of curves, (2, nq) or (n, 2, nq); files of others may hold more."""
-    group = served.member(sample, schema.PROCESSED)
+    group = served.member(results, schema.PROCESSED)
     for name in group if isinstance(group, h5py.Group) else ():
         dataset = served.member(group, name)
         if isinstance(dataset, h5py.Dataset) and dataset.ndim in (2, 3) and dataset.shape[-2] == 2:
             yield name, refresh(dataset)
 
 
-def _curves(served: ServedFile, sample: h5py.Group) -> dict[str, Any]:
+def _curves(served: ServedFile, results: h5py.Group) -> dict[str, Any]:
     """Tell which curves there are, over how many frames, and how many of these are kept."""
-    shapes = {name: dataset.shape for name, dataset in curve_datasets(served, sample)}
+    shapes = {name: dataset.shape for name, dataset in curve_datasets(served, results)}
     frames = shapes.get(schema.MERGED, ())[:-2]
-    processed = served.member(sample, schema.PROCESSED)
+    processed = served.member(results, schema.PROCESSED)
     selected = None if processed is None else processed.attrs.get(schema.SELECTED)
     return {
         "curves": sorted(shapes),

@@ -64,7 +64,9 @@ class ServedTable(TableAdapter):  # type: ignore[misc]
         """Give a member: the columns are read with the table, so that they bear its tags."""
 
 
-def monitors_table(served: ServedFile, file: h5py.File, sample: h5py.Group) -> "DataFrame":
+def monitors_table(
+    served: ServedFile, file: h5py.File, sample: h5py.Group, results: h5py.Group
+) -> "DataFrame":
     """Read the monitors of a sample's frames, in the order of the frames.
 
     Columns: ``frame``; ``time``, s since the epoch; ``incident`` and ``transmitted``, the readings;
@@ -75,7 +77,7 @@ def monitors_table(served: ServedFile, file: h5py.File, sample: h5py.Group) -> "
     """
     import pandas as pd
 
-    reduction = served.member(sample, schema.REDUCTION)
+    reduction = served.member(results, schema.REDUCTION)
     columns = (
         _numbers(served, reduction)
         if isinstance(reduction, h5py.Group)

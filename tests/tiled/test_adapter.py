@@ -21,6 +21,8 @@ from tiled.ndslice import NDBlock, NDSlice
 from tiled.queries import AccessTagsFilter
 
 from h5xs_bluesky import h5xs
+from h5xs_bluesky.errors import RefusedError
+from h5xs_bluesky.io.sidecar import sidecar_of
 from h5xs_bluesky.tiled.adapter import MIMETYPE, H5XSAdapter
 from h5xs_bluesky.tiled.files import ROOTS_VARIABLE, file_uri
 
@@ -251,6 +253,39 @@ def test_ancestors_file_is_served_with_what_it_has(experiment: Path, ancestors: 
     assert table["kept"].isna().all()
 
 
+@pytest.mark.parametrize("kind", ["packed", "ancestors"])
+def test_results_in_a_sidecar_are_served_as_h5xs_reads_them(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    path: Path = request.getfixturevalue(kind)
+    before = serve(path, "lysozyme")
+    state = before.__dask_tokenize__()
+    stored = before["processed"]["averaged"].read()
+    here = h5xs(path)
+    if kind == "ancestors":
+        here.load_data("lysozyme")
+    here.average_d1s("lysozyme", selection=[True] * 2 + [False] * 6)
+    here.assign_buffer({"lysozyme": "nothing"})
+
+    sample, local = serve(path, "lysozyme"), h5xs(path, read_only=True)
+    for group in ("averaged", "subtracted"):
+        if group in sample["processed"]:
+            curve = local.get_d1("lysozyme", group)
+            node = sample["processed"][group]
+            np.testing.assert_array_equal(node.read(), [curve.data, curve.err])
+            assert node.metadata()["trans"] == curve.trans
+            assert node.metadata()["buffer"] == "nothing"
+            np.testing.assert_array_equal(sample["curves"][f"{group}_I"].read(), curve.data)
+    assert not np.array_equal(sample["processed"]["averaged"].read(), stored)
+    merged = [[d1.data, d1.err] for d1 in local.d1s["lysozyme"]["merged"]]
+    np.testing.assert_array_equal(sample["processed"]["merged"].read(), merged)
+    assert sample["monitors"].read()["kept"].tolist() == [True] * 2 + [False] * 6
+    metadata = sample.metadata()
+    assert (metadata["kept"], metadata["buffer"]) == (2, "nothing")
+    assert metadata["curves"] == sorted(local.d1s["lysozyme"])
+    assert sample.__dask_tokenize__() != state
+
+
 def test_shapes_grow_while_the_scan_runs(running: Callable[[int], Path]) -> None:
     for events in (1, 3, 6):
         sample = serve(running(events), "water")
@@ -393,6 +428,32 @@ def test_link_out_of_the_selection_is_not_followed(packed: Path, secret: Path, n
     assert monitors["kept"].isna().all()
     assert monitors["p_value"].isna().all()
     assert set(monitors["reason"]) == {""}
+
+
+def test_sidecar_that_is_a_link_elsewhere_is_refused(packed: Path, secret: Path) -> None:
+    with h5py.File(secret, "r+") as file:
+        file.create_group("lysozyme")
+        file.move("processed", "lysozyme/processed")
+    sidecar_of(packed).symlink_to(secret)
+    with pytest.raises(HTTPException) as answer:
+        serve(packed, "lysozyme")
+    assert answer.value.status_code == 403
+    with pytest.raises(RefusedError, match="found a link out of it"):
+        h5xs(packed).get_d1("lysozyme", "averaged")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_links_out_of_a_sidecar_are_not_followed(
+    packed: Path, secret: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(secret.parent)
+    with h5py.File(secret, "r+") as file:
+        del file["d"]
+        file["d"] = np.arange(12.0).reshape(1, 2, 6)
+    monkeypatch.setattr("foreign_links.SHAPE", (1, 2, 6))  # as curves have
+    with h5py.File(sidecar_of(packed), "w") as file:
+        link_out(kind, file.create_group("lysozyme/processed"), secret)
+    assert list(serve(packed, "lysozyme")["processed"]) == []
 
 
 def test_what_is_not_on_disk_is_answered_without_paths(packed: Path) -> None:

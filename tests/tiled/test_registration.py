@@ -11,8 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 from small_server import Server, serving, wait_until
+from tiled.queries import Key
 
 from h5xs_bluesky import h5xs
 from h5xs_bluesky.tiled import curve_stream, published_runs
@@ -120,6 +122,22 @@ def test_catalogue_becomes_what_the_folder_is(folder: Path) -> None:
         wait_until(lambda: listed("first") == ["buffer", "lysozyme"])
         (folder / "packed.h5").unlink()
         wait_until(lambda: listed("") == ["2026-1", "first"])
+
+
+def test_results_in_a_sidecar_are_found_everywhere(folder: Path) -> None:
+    with serving(folder, "--no-runs") as server:
+        client = server.client()
+        wait_until(lambda: "packed.h5" in client and "buffer" in client["packed.h5"])
+        node = client["packed.h5/buffer"]
+        assert node.metadata["kept"] == 5
+        dt = h5xs(folder / "packed.h5")
+        dt.average_d1s("buffer", selection=[True] * 2 + [False] * 3)
+        found = wait_until(lambda: list(client["packed.h5"].search(Key("kept") == 2)))
+        assert found == ["buffer"]
+        curve = dt.get_d1("buffer", "averaged")
+        served = client["packed.h5/buffer/processed/averaged"].read()
+        np.testing.assert_array_equal(served, [curve.data, curve.err])
+        assert node["monitors"].read()["kept"].sum() == 2
 
 
 @pytest.fixture(scope="module")
