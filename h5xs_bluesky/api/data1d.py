@@ -226,6 +226,8 @@ class Data1d(CurveCombination):
     def save(self, fn: str | Path, nz: bool = True, *, footer: str = "") -> None:
         """Write q, I and σ in three columns under a header, replacing the file whole.
 
+        ``trans`` is left out where it is not known.
+
         Parameters
         ----------
         fn
@@ -244,7 +246,8 @@ class Data1d(CurveCombination):
         table = np.column_stack([self.qgrid, self.data, self.err])
         if nz:
             table = table[np.isfinite(self.data)]
-        lines = [self.label, f"trans: {self.trans:.9g}", *self.comments.splitlines()]
+        trans = [f"trans: {self.trans:.9g}"] if np.isfinite(self.trans) else []
+        lines = [self.label, *trans, *self.comments.splitlines()]
         columns = "q (1/Angstrom), I (counts per relative solid angle), sigma (as I)"
         with replace_whole(Path(fn)) as temporary:
             np.savetxt(

@@ -9,7 +9,7 @@
         timestamps/<field>
       monitors                  table: a row for each frame
       processed/<curve>         (n, 2, nq) per frame, (2, nq) averaged and subtracted; q in metadata
-      curves/<name>             the single ones as plain arrays, q, I and σ
+      curves/<name>             plain arrays: q, I and σ of single ones, trans (n,) of the frames
 
 Tiled asks `H5XSAdapter` for the tree at each request. A child of a sample is read from the file
 when it is first asked for, with all that is below it, and forgotten with the answer.
@@ -34,13 +34,13 @@ from h5xs_bluesky.tiled.arrays import (
     KnownValues,
     PartOfCurve,
     PublishedFrames,
-    serve_curves,
     serve_frames,
     serve_values,
 )
+from h5xs_bluesky.tiled.curves import serve_curves
 from h5xs_bluesky.tiled.files import ServedFile, served_path
-from h5xs_bluesky.tiled.folders import file_signature, sample_signature
-from h5xs_bluesky.tiled.results import Results, results_of
+from h5xs_bluesky.tiled.folders import file_signature, files_signature
+from h5xs_bluesky.tiled.results import Results, frame_trans, results_of
 from h5xs_bluesky.tiled.summaries import (
     Q_UNIT,
     curve_datasets,
@@ -247,8 +247,7 @@ def sample_container(
 def _sample_state(served: ServedFile, sample: str, group: h5py.Group) -> object:
     """Give what changes whenever one of a sample's files does."""
     files = (served.path, Path(group.file.filename))
-    signature = sample_signature(served.path, sample, ended=False)
-    return [file_signature(file) for file in files], signature
+    return [file_signature(file) for file in files], files_signature(served.path, sample)
 
 
 def _later(make: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
@@ -322,8 +321,14 @@ def _processed(served: ServedFile, sample: str) -> H5XSContainer:
             common = curve_metadata(file, group, results)
             for name, dataset in curve_datasets(served, results.group):
                 metadata = {**common, "curve": name, **_intensity(dataset)}
-                path = f"{sample}/{schema.PROCESSED}/{name}"
-                children[name] = serve_curves(results.served, path, dataset, metadata=metadata)
+                children[name] = serve_curves(
+                    results.served,
+                    dataset,
+                    own=served,
+                    sample=sample,
+                    name=name,
+                    metadata=metadata,
+                )
     return _container(served, children)
 
 
@@ -342,7 +347,7 @@ def _intensity(dataset: h5py.Dataset) -> dict[str, Any]:
 
 
 def _plain_curves(served: ServedFile, sample: str) -> H5XSContainer:
-    """Serve q, and I and σ of each single curve, as arrays of one axis, which browsers chart."""
+    """Serve what browsers chart, arrays of one axis: q, trans of the frames, I and σ of curves."""
     children: dict[str, Any] = {}
     with served.reading() as file:
         group = served.group(file, sample)
@@ -350,6 +355,9 @@ def _plain_curves(served: ServedFile, sample: str) -> H5XSContainer:
             common = curve_metadata(file, group, results)
             if q := common.pop(Q):
                 children[Q] = KnownValues(served, np.asarray(q), metadata={"unit": Q_UNIT})
+            if (trans := frame_trans(results)) is not None:
+                known = {**common, "curve": schema.MERGED, "quantity": schema.TRANS}
+                children[schema.TRANS] = KnownValues(served, trans, metadata=known)
             for name, dataset in curve_datasets(served, results.group):
                 for row, quantity in enumerate(("I", "sigma") if dataset.ndim == 2 else ()):
                     children[f"{safe_name(name)}_{quantity}"] = PartOfCurve(

@@ -32,7 +32,6 @@ CURVE_SPEC = Spec("H5XSCurve", "1")
 ARRAY_SPEC = Spec("H5XSArray", "1")
 
 _NUMBERS = "biufc"
-_ROWS = 64  # of a block of curves
 _GONE = 410
 
 
@@ -206,26 +205,6 @@ def serve_frames(
         chunks=(*((1,) * length for length in leading), *((n,) for n in dataset.shape[-2:])),
         metadata=metadata,
         specs=[FRAMES_SPEC, ARRAY_SPEC],
-    )
-
-
-def serve_curves(
-    served: ServedFile, path: str, dataset: h5py.Dataset, *, metadata: Mapping[str, Any]
-) -> ServedArray:
-    """Serve one curve (2, nq), I and σ, or one for each frame (n, 2, nq)."""
-    shape = refresh(dataset).shape
-    single = len(shape) == 2
-    blocks = [_ROWS] * (shape[0] // _ROWS) + [shape[0] % _ROWS]
-    return ServedArray(
-        served,
-        path,
-        shape=shape,
-        dtype=dataset.dtype,
-        chunks=None
-        if single
-        else (tuple(n for n in blocks if n) or (0,), *((n,) for n in shape[1:])),
-        metadata=metadata,
-        specs=[CURVE_SPEC if single else CURVES_SPEC, ARRAY_SPEC],
     )
 
 

@@ -4,25 +4,31 @@ Tiled finds these classes by the spec of a node (entry points ``tiled.special_cl
 package is not installed the nodes are Tiled's own containers and arrays.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tiled.client.array import ArrayClient
 from tiled.client.container import Container
+from tiled.client.utils import handle_error, retry_context
 from tiled.ndslice import NDSlice
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.h5xs import h5xs
 from h5xs_bluesky.reduction.monitors import MonitorReadings
+from h5xs_bluesky.tiled.adapter import CURVES
 from h5xs_bluesky.tiled.following import Following
 from h5xs_bluesky.tiled.remote import remote_h5xs
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_TRANS_TRIES, _TRANS_WAIT_S = 20, 0.05
 
 
 class GrowingArrayClient(ArrayClient):  # type: ignore[misc]
@@ -34,6 +40,19 @@ class GrowingArrayClient(ArrayClient):  # type: ignore[misc]
             return np.empty(self.shape, self.dtype)
         wanted = NDSlice(slice)
         return super().read(wanted or _all_of(self.shape))
+
+
+def _rows_now(node: Any, first: int, last: int) -> NDArray[Any]:
+    """Read rows of an array (n,) that may have grown since it was found: fewer, if it has fewer."""
+    for attempt in retry_context(node.context):
+        with attempt:
+            response = node.context.http_client.get(
+                node.item["links"]["full"],
+                params={"slice": f"{first}:{last}"},
+                headers={"Accept": "application/octet-stream"},
+            )
+            content = handle_error(response).read()
+    return np.frombuffer(content, node.dtype)
 
 
 def _all_of(shape: Sequence[int]) -> Any:
@@ -50,6 +69,8 @@ class SampleClient(Container):  # type: ignore[misc]
     sample but its frames, and later ones again only what has changed. To read a single array,
     take it from the tree: ``sample["processed/averaged"].read()``.
     """
+
+    _trans_node: Any = None
 
     def as_h5xs(self) -> h5xs:
         """Give an `h5xs` that has this sample alone, read-only; see `remote_h5xs` for several."""
@@ -160,17 +181,29 @@ class SampleClient(Container):  # type: ignore[misc]
     def curves_of(self, node: Any, values: Any, first: int) -> list[Data1d]:
         """Make curves of values (k, 2, nq) that frames from `first` on have in a node."""
         label = f"{self.item['id']} {schema.MERGED}, frame"
+        q = np.asarray(node.metadata["q"], dtype=float)
         return [
-            self._curve(node, each, f"{label} {number}")
-            for number, each in enumerate(values, start=first)
+            Data1d(
+                qgrid=q,
+                data=np.asarray(each[0], dtype=float),
+                err=np.asarray(each[1], dtype=float),
+                trans=float(trans),
+                label=f"{label} {number}",
+            )
+            for number, (each, trans) in enumerate(
+                zip(values, self._trans(first, len(values)), strict=True), start=first
+            )
         ]
 
-    def _curve(self, node: Any, values: Any, label: str) -> Data1d:
-        trans = node.metadata.get(schema.TRANS)
-        return Data1d(
-            qgrid=np.asarray(node.metadata["q"], dtype=float),
-            data=np.asarray(values[0], dtype=float),
-            err=np.asarray(values[1], dtype=float),
-            trans=np.nan if trans is None else float(trans),
-            label=label,
-        )
+    def _trans(self, first: int, count: int) -> NDArray[np.float64]:
+        """Read what normalises some frames; NaN where that is not known."""
+        found = np.full(count, np.nan)
+        if self._trans_node is None:
+            self._trans_node = self.get(f"{CURVES}/{schema.TRANS}")
+        for _ in range(_TRANS_TRIES if self._trans_node is not None and count else 0):
+            known = _rows_now(self._trans_node, first, first + count)
+            found[: len(known)] = known
+            if len(known) == count:
+                break
+            time.sleep(_TRANS_WAIT_S)  # it is written a moment after the curve
+        return found

@@ -1,16 +1,20 @@
 """What of a folder is served: its experiments and packed files, and what has changed in them."""
 
+import json
 import logging
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.errors import RefusedError
 from h5xs_bluesky.io.experiment import open_for_reading
 from h5xs_bluesky.io.opening import DAMAGE
+from h5xs_bluesky.io.replace import is_locked
 from h5xs_bluesky.io.sidecar import sidecar_of
 
 logger = logging.getLogger(__name__)
@@ -139,14 +143,60 @@ def file_signature(path: Path | str) -> Signature:
     return (status.st_mtime_ns, status.st_size, status.st_ino)
 
 
+def goes_on(experiment: Path, sample: str) -> bool:
+    """Tell whether more of a run will come: a process holds it, and has not finished it.
+
+    Raises
+    ------
+    OSError
+        If that cannot be seen.
+    """
+    if experiment.name != schema.EXPERIMENT_FILE or _is_finished(experiment, sample):
+        return False
+    return is_locked(experiment.parent / sample / schema.RUN_LOCK)
+
+
+def _is_finished(experiment: Path, sample: str) -> bool:
+    try:
+        path = own_file(experiment, sample, schema.STATUS_FILE)
+        status = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RefusedError):
+        return False
+    return isinstance(status, dict) and status.get("finished") is True
+
+
+def own_file(experiment: Path, sample: str, name: str) -> Path:
+    """Give a file of a sample's folder.
+
+    Raises
+    ------
+    RefusedError
+        If it leads out of the experiment.
+    """
+    path = experiment.parent / sample / name
+    if not path.resolve().is_relative_to(experiment.parent.resolve()):
+        raise RefusedError(f"{path}: expected a file within the experiment, found a link")
+    return path
+
+
 def sample_signature(path: Path, sample: str, *, ended: bool) -> Signature:
-    """Give what changes with a sample of a file.
+    """Give what changes with a sample of a file, and with whether its run goes on.
 
     Parameters
     ----------
     ended
         Whether its run has ended: its files are then only ever replaced, which its folder shows.
     """
+    files = files_signature(path, sample, ended=ended)
+    if ended or path.name != schema.EXPERIMENT_FILE:
+        return files
+    with suppress(OSError):
+        files = (*files, goes_on(path, sample))
+    return files
+
+
+def files_signature(path: Path, sample: str, *, ended: bool = False) -> Signature:
+    """Give what changes with the files of a sample; see `sample_signature`."""
     beside = file_signature(sidecar_of(path))
     if path.name != schema.EXPERIMENT_FILE:
         return (file_signature(path), beside)

@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _QUIET_S = 3.0
+_COMPLETE = "complete"  # in the metadata of an array of curves: its run has ended
+_NO_ANSWER = (httpx.HTTPError, ClientError, RuntimeError)
 
 
 class Following:
     """Curves of a sample on their way to a callback.
 
     Two subscriptions tell of them. One of the experiment says, about once a second, how many curves
-    the sample's file has, and when the run has ended. Where runs are published, one of the run's
-    array brings each curve itself, and earlier. What a message leaves out is read from the file.
+    the sample's file has, and when the run has ended, or its writer died. Where runs are published,
+    one of the run's array brings each curve itself, and earlier. What a message leaves out is read
+    from the file; where no messages come any more, the server is asked.
 
     Parameters
     ----------
@@ -45,30 +48,55 @@ class Following:
         self._moved = False  # a message has come since the experiment told of the sample
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._complete = False  # the array is
         self._array: Any = None
         self._messages: Any = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="follow")
         self._heard = time.monotonic()
         self._experiment = sample.parent
-        self._subscription = self._experiment.subscribe(self._executor)
-        self._subscription.child_metadata_updated.add_callback(self._update)
-        self._subscription.start_in_thread()
+        self._subscription: Any = None
         self._executor.submit(self._catch_up, sample.refresh().metadata)
-        threading.Thread(target=self._ask_where_quiet, name="follow", daemon=True).start()
+        for work in (self._hear_of_sample, self._ask_where_quiet):
+            threading.Thread(target=work, name="follow", daemon=True).start()
 
     def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait until the run has ended and all curves were given; False if that takes longer."""
+        """Wait until the run has ended and all curves were given; False if that takes longer.
+
+        A run whose writer died has ended, too.
+        """
         return self._ended.wait(timeout_s)
 
     def stop(self) -> None:
         """Call back no more."""
         self._ended.set()
-        self._disconnect()
+        # The callback may call this, and its thread cannot wait for itself.
+        threading.Thread(target=self._disconnect, daemon=True).start()
+
+    def _hear_of_sample(self) -> None:
+        """Receive the experiment's messages; anew where they end, as a server has stopped."""
+        while not self._ended.is_set():
+            self._subscription = self._experiment.subscribe()
+            self._subscription.child_metadata_updated.add_callback(self._update)
+            self._receive(self._subscription)
+            self._ended.wait(_QUIET_S)
+
+    def _receive(self, subscription: Any) -> None:
+        """Receive messages until they end, and tell in one line why they do before their time."""
+        try:
+            subscription.start()
+        except Exception as error:  # noqa: BLE001 - Tiled's and websockets' own
+            if not self._ended.is_set():
+                reason = f"{type(error).__name__}: {error}"
+                logger.warning("No messages of %s at the moment: %s", self._sample.uri, reason)
 
     def _update(self, update: Any) -> None:
         if update.key == self._sample.item["id"]:
             self._heard = time.monotonic()
-            self._catch_up(update.metadata)
+            self._submit(update.metadata)
+
+    def _submit(self, metadata: Any) -> None:
+        if not self._ended.is_set():
+            self._executor.submit(self._catch_up, metadata)
 
     def _ask_where_quiet(self) -> None:
         """Ask where nothing was heard for a while: a message that came too early was not heard."""
@@ -76,8 +104,8 @@ class Following:
             if time.monotonic() - self._heard < _QUIET_S:
                 continue
             try:
-                self._executor.submit(self._catch_up, self._sample.refresh().metadata)
-            except (httpx.HTTPError, ClientError, RuntimeError) as error:  # it has stopped, or will
+                self._submit(self._sample.refresh().metadata)
+            except _NO_ANSWER as error:  # it has stopped, or will
                 logger.debug("%s cannot be asked: %s", self._sample.uri, error)
 
     def _catch_up(self, metadata: Any) -> None:
@@ -85,10 +113,11 @@ class Following:
         if self._ended.is_set():
             return
         reduced = int(metadata.get("reduced") or 0)
-        ended = bool(metadata.get("stop"))
+        ended = _has_ended(metadata)
         try:
-            if reduced and not ended and self._messages is None:
+            if reduced and not (ended or self._complete) and self._messages is None:
                 self._join_array(str(metadata.get("uid")))
+            ended = ended or self._complete
             with self._lock:
                 # Reading beside messages that are on their way would make a busy server busier.
                 if ended or not self._moved:
@@ -97,9 +126,7 @@ class Following:
         except Exception:  # its subscription would end without a word
             logger.exception("A curve of %s did not reach its callback", self._sample.uri)
         if ended and self._sent >= reduced and self._is_whole(metadata, reduced):
-            self._ended.set()
-            # Its own thread cannot wait for itself.
-            threading.Thread(target=self._disconnect, daemon=True).start()
+            self.stop()
 
     def _is_whole(self, metadata: Any, reduced: int) -> bool:
         """Whether no more curves of an ended run will come; without an average, if told twice."""
@@ -113,11 +140,28 @@ class Following:
         self._array = self._find_array(uid)
         if self._array is None:
             return
-        self._messages = self._array.subscribe()
-        self._messages.new_data.add_callback(self._take)
-        self._messages.start_in_thread()
+        if self._array.metadata.get(_COMPLETE) is not True:
+            self._messages = self._array.subscribe()
+            self._messages.new_data.add_callback(self._take)
+            threading.Thread(target=self._hear_of_array, name="follow", daemon=True).start()
+        self._take_what_is_there()
+
+    def _hear_of_array(self) -> None:
+        """Receive the array's messages; these end when it is complete, or its server stops."""
+        self._receive(self._messages)
+        try:
+            if not self._ended.is_set():
+                self._take_what_is_there()
+                self._submit(self._sample.refresh().metadata)
+        except Exception as error:  # noqa: BLE001 - the sample is asked again
+            logger.debug("%s cannot be asked: %s", self._sample.uri, error)
+        self._messages = None
+
+    def _take_what_is_there(self) -> None:
+        array = self._array.refresh()
         with self._lock:
-            self._give_up_to(self._array.refresh().shape[0])
+            self._give_up_to(array.shape[0])
+        self._complete = array.metadata.get(_COMPLETE) is True
 
     def _find_array(self, uid: str) -> Any:
         """Look for the array beside the experiment, or beside a container above it."""
@@ -161,3 +205,9 @@ class Following:
         for subscription in (self._messages, self._subscription):
             if subscription is not None:
                 subscription.disconnect()
+        self._executor.shutdown(wait=False)
+
+
+def _has_ended(metadata: Any) -> bool:
+    """Tell whether a run has a stop, or nobody writes it any more, as its writer died."""
+    return bool(metadata.get("stop")) or metadata.get("goes_on") is False

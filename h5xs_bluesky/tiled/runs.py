@@ -1,6 +1,5 @@
 """The runs in a folder: where they lie, whether they go on, and what of them may be told."""
 
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,10 +13,9 @@ from fastapi import HTTPException
 from tiled.client.utils import ClientError
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.errors import FileFormatError, H5xsError, RefusedError
+from h5xs_bluesky.errors import FileFormatError, H5xsError
 from h5xs_bluesky.io.experiment import open_for_reading
 from h5xs_bluesky.io.journal import read_journal
-from h5xs_bluesky.io.replace import is_locked
 from h5xs_bluesky.tiled.adapter import curve_metadata
 from h5xs_bluesky.tiled.files import ServedFile, one_reader
 from h5xs_bluesky.tiled.folders import (
@@ -25,8 +23,10 @@ from h5xs_bluesky.tiled.folders import (
     ServedFolder,
     Signature,
     file_signature,
+    goes_on,
     linked_samples,
     listing_signature,
+    own_file,
 )
 from h5xs_bluesky.tiled.results import results_of
 
@@ -77,10 +77,7 @@ class RunPlace:
         RefusedError
             If it leads out of the experiment.
         """
-        path = self.folder / name
-        if not path.resolve().is_relative_to(self.experiment.parent.resolve()):
-            raise RefusedError(f"{path}: expected a file within the experiment, found a link")
-        return path
+        return own_file(self.experiment, self.sample, name)
 
     def signature(self) -> Signature:
         """Give what changes when there is news of a run."""
@@ -89,14 +86,7 @@ class RunPlace:
 
     def goes_on(self) -> bool:
         """Tell whether more will come: a process holds the run, and has not finished it."""
-        return not self._is_finished() and is_locked(self.folder / schema.RUN_LOCK)
-
-    def _is_finished(self) -> bool:
-        try:
-            status = json.loads(self.own_file(schema.STATUS_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RefusedError):
-            return False
-        return isinstance(status, dict) and status.get("finished") is True
+        return goes_on(self.experiment, self.sample)
 
     def metadata(self) -> dict[str, Any]:
         """Give what is told of the sample with its curves, from the experiment's file.

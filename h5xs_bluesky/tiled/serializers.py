@@ -21,6 +21,7 @@ from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.api.plots.axes import plain_ticks, prepare_axes
 from h5xs_bluesky.tiled.adapter import SAMPLE_SPEC
 from h5xs_bluesky.tiled.arrays import CURVE_SPEC, CURVES_SPEC, FRAMES_SPEC
+from h5xs_bluesky.tiled.curves import CurveMetadata
 from h5xs_bluesky.tiled.sample_files import NXCANSAS, SAMPLE
 
 DAT: Final = "application/x-h5xs-dat"
@@ -54,12 +55,19 @@ _drawing = threading.Lock()  # matplotlib's caches are not made for several thre
 def curve_to_dat(mimetype: str, values: NDArray[Any], metadata: Mapping[str, Any]) -> bytes:
     """Write one curve (2, nq), or that of one frame (``slice=3``), as q, I and σ.
 
+    The header has the lines that `h5xs.export_d1s` writes.
+
     Raises
     ------
     UnsupportedShape
         If it is not one curve on the q of its metadata.
     """
     (curve,) = _curves(values, metadata, most=1)
+    if isinstance(metadata, CurveMetadata):
+        header = metadata.header()
+        if header.trans:
+            (curve.trans,) = header.trans
+        curve.comments = "\n".join((*curve.comments.splitlines(), *header.lines))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "curve.dat")
         curve.save(path)
@@ -131,6 +139,8 @@ def _curves(values: NDArray[Any], metadata: Mapping[str, Any], *, most: int) -> 
         stack = stack[np.newaxis]
     if stack.ndim != 3 or stack.shape[1:] != (2, q.size) or not 1 <= len(stack) <= most:
         raise UnsupportedShape(np.shape(values))
+    frames = metadata.frames if isinstance(metadata, CurveMetadata) else None
+    ending = "" if frames is None or len(frames) != 1 else f", frame {frames[0]}"
     trans = metadata.get(schema.TRANS)
     return [
         Data1d(
@@ -138,7 +148,7 @@ def _curves(values: NDArray[Any], metadata: Mapping[str, Any], *, most: int) -> 
             data=intensity,
             err=sigma,
             trans=np.nan if trans is None else float(trans),
-            label=f"{metadata.get('sample')} {metadata.get('curve')}",
+            label=f"{metadata.get('sample')} {metadata.get('curve')}{ending}",
             comments="\n".join(_header(metadata)),
         )
         for intensity, sigma in stack

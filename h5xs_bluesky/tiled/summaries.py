@@ -12,6 +12,7 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.io.frames import committed_frames, refresh
 from h5xs_bluesky.io.names import safe_name
 from h5xs_bluesky.tiled.files import ServedFile
+from h5xs_bluesky.tiled.folders import goes_on
 from h5xs_bluesky.tiled.results import results_of
 
 Q_UNIT = "1/angstrom"
@@ -21,8 +22,8 @@ def sample_summary(served: ServedFile, file: h5py.File, group: h5py.Group) -> di
     """Give the metadata of a sample's node.
 
     Its start and stop documents and descriptors, and beside them, to search by: the sample's name,
-    the scan's plan, number and uid, its times, how many frames were measured, reduced and kept, the
-    q-range, and the names of the curves.
+    the scan's plan, number and uid, its times, whether it goes on, how many frames were measured,
+    reduced and kept, the q-range, and the names of the curves.
 
     Parameters
     ----------
@@ -43,6 +44,7 @@ def sample_summary(served: ServedFile, file: h5py.File, group: h5py.Group) -> di
         "time_start": start.get("time"),
         "time_stop": stop.get("time"),
         "exit_status": stop.get("exit_status"),
+        "goes_on": not stop and _goes_on(served, sample),
         "frames": _frames(served, group),
         **curves,
         "q_range": q_range(file),
@@ -55,6 +57,14 @@ def sample_summary(served: ServedFile, file: h5py.File, group: h5py.Group) -> di
         summary["buffer"] = buffer
     plain: dict[str, Any] = to_plain(summary)
     return plain
+
+
+def _goes_on(served: ServedFile, sample: str) -> bool | None:
+    """Tell whether somebody writes a run that has no end yet; None where that cannot be seen."""
+    try:
+        return goes_on(served.path, sample)
+    except OSError:
+        return None
 
 
 def document(stored: Any) -> dict[str, Any]:

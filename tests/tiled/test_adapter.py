@@ -109,6 +109,7 @@ def test_tree_of_a_sample_is_what_its_file_holds(experiment: Path) -> None:
         **{f"processed/{name}": (8, 2, 25) for name in ("_SAXS", "_WAXS", "merged")},
         **{f"processed/{name}": (2, 25) for name in ("averaged", "subtracted")},
         "curves/q": (25,),
+        "curves/trans": (8,),
         **{
             f"curves/{name}_{quantity}": (25,)
             for name in ("averaged", "subtracted")
@@ -141,6 +142,27 @@ def test_plain_curves_are_the_single_curves_with_their_q(experiment: Path) -> No
         np.testing.assert_array_equal(metadata["q"], curve.qgrid)
         assert (metadata["q_unit"], metadata["trans"]) == ("1/angstrom", curve.trans)
     np.testing.assert_array_equal(sample["curves"]["q"].read(), dt.qgrid.centers)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("packed", "external"), ("packed", "water"), ("ancestors", "curves")]
+)
+def test_trans_of_each_frame_is_that_of_its_curve(
+    kind: str, mode: str, request: pytest.FixtureRequest
+) -> None:
+    path: Path = request.getfixturevalue(kind)
+    if mode == "water":
+        h5xs(path).set_trans("water", q_start=0.1, q_end=0.2)
+    elif mode == "curves":
+        with h5py.File(path, "r+") as file:
+            file["lysozyme/processed/merged"].attrs["trans"] = np.arange(8.0)
+    local = h5xs(path, read_only=True)
+    local.load_d1s("lysozyme")
+    expected = [d1.trans for d1 in local.d1s["lysozyme"]["merged"]]
+    trans = serve(path, "lysozyme")["curves"]["trans"]
+    np.testing.assert_array_equal(trans.read(), expected)
+    assert len(set(expected)) == (1 if mode == "external" else 8)
+    assert trans.read(NDSlice(slice(6, 10))).tolist() == expected[6:]
 
 
 def test_metadata_is_what_one_searches_by(experiment: Path) -> None:

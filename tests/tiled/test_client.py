@@ -1,6 +1,11 @@
 """What Tiled's client makes of our nodes; that they give the local values: test_remote.py."""
 
+import os
 import shutil
+import subprocess
+import sys
+import textwrap
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,6 +94,7 @@ def test_curves_follow_a_running_scan_to_everybody_who_asks(
             assert [curve.label for curve in curves] == [curve.label for curve in local]
             for one, other in zip(curves, local, strict=True):
                 np.testing.assert_array_equal(one.data, other.data)
+                assert one.trans == other.trans == 800.0
 
 
 def test_callback_that_fails_gets_the_next_curves_and_the_end(
@@ -103,6 +109,94 @@ def test_callback_that_fails_gets_the_next_curves_and_the_end(
     assert sample.follow(fail).wait(15)
     assert labels == [f"lysozyme merged, frame {number}" for number in range(8)]
     assert caplog.messages.count("lysozyme merged, frame 7: the callback failed") == 1
+
+
+def test_callback_may_stop_it(sample: Any, caplog: pytest.LogCaptureFixture) -> None:
+    labels: list[str] = []
+    following: list[Any] = []
+    started = threading.Event()
+
+    def stop(curve: Data1d) -> None:
+        assert started.wait(30)
+        labels.append(curve.label)
+        following[0].stop()
+
+    following.append(sample.follow(stop))
+    started.set()
+    assert following[0].wait(15)
+    wait_until(lambda: not [t for t in threading.enumerate() if t.name.startswith("follow")])
+    assert labels == ["lysozyme merged, frame 0"]
+    assert "failed" not in caplog.text
+
+
+_WRITER = """
+    import sys, time
+    from pathlib import Path
+    from h5xs_bluesky.callbacks.live_reduction import LiveReduction
+    from small_beamline import run_documents, small_beamline, small_frames
+
+    live = LiveReduction(small_beamline(), Path(sys.argv[1]))
+    for name, doc in run_documents(small_frames(6, seed=4), sample_name="water")[:-1]:
+        live(name, doc)
+    live.wait()
+    print("measured", flush=True)
+    time.sleep(300)
+"""
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("options", [(), ("--no-runs",)], ids=["runs", "no runs"])
+def test_run_whose_writer_died_ends(tmp_path: Path, options: tuple[str, ...]) -> None:
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(_WRITER), str(tmp_path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        ) as writer,
+        serving(tmp_path, *options) as server,
+    ):
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "measured\n"
+        client = server.client()
+        wait_until(lambda: tmp_path.name in client and "water" in client[tmp_path.name])
+        node = client[tmp_path.name]["water"]
+        curves: list[Data1d] = []
+        following = node.follow(curves.append)
+        wait_until(lambda: len(curves) == 6)
+        assert not following.wait(5)
+        assert node.refresh().metadata["goes_on"] is True
+        writer.kill()
+        assert following.wait(30)
+        assert [curve.trans for curve in curves] == [800.0] * 6
+        metadata = node.refresh().metadata
+        assert (metadata["stop"], metadata["goes_on"]) == (None, False)
+        assert node.follow(curves.append).wait(30)  # also for who comes later
+        assert len(curves) == 12
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+def test_server_that_begins_again_is_told_in_a_line(
+    running: Callable[[int], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    running(2)
+    curves: list[Data1d] = []
+    with serving(tmp_path) as server:
+        client = server.client()
+        wait_until(lambda: tmp_path.name in client and "water" in client[tmp_path.name])
+        node = client[tmp_path.name]["water"]
+        wait_until(lambda: f"runs/curves/{node.metadata['uid']}" in client)
+        following = node.follow(curves.append)
+        wait_until(lambda: len(curves) == 2)
+        port = int(server.address.rpartition(":")[2])
+        server.kill()
+    running(4)
+    with serving(tmp_path, port=port):
+        running(7)
+        assert following.wait(90)
+    assert [curve.label[-1] for curve in curves] == list("012345")
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_ended_run_with_frames_that_were_never_reduced_ends(

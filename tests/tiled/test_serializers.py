@@ -67,6 +67,20 @@ def test_dat_says_whose_it_is(server: Server, experiment: Path) -> None:
         assert words in header
 
 
+def test_dat_of_a_frame_is_what_is_exported_of_it(
+    server: Server, experiment: Path, tmp_path: Path
+) -> None:
+    found = download(server, "processed/merged", format="dat", slice="3").decode()
+    dt = h5xs(experiment, read_only=True)
+    exported = dt.export_d1s("lysozyme", tmp_path, "merged")[3].read_text()
+    header = [line for line in exported.splitlines() if line.startswith("#")]
+    assert header[:2] == ["# lysozyme merged, frame 3", "# trans: 800"]
+    assert set(header) <= set(found.splitlines())
+    np.testing.assert_array_equal(np.loadtxt(io.StringIO(found)), np.loadtxt(io.StringIO(exported)))
+    averaged = download(server, "processed/averaged", format="dat").decode()
+    assert set(dt.md_string("lysozyme").splitlines()) <= set(averaged.splitlines())
+
+
 @pytest.mark.parametrize(
     ("path", "params", "reason"),
     [
@@ -118,6 +132,7 @@ def test_frame_of_an_unsigned_detector_leaves_saturated_pixels_out_of_the_scale(
 def test_curve_without_anything_known_but_q_is_written() -> None:
     text = curve_to_dat("", np.array([[3.0, np.nan], [1.0, np.nan]]), {"q": [0.1, 0.2]}).decode()
     assert np.loadtxt(io.StringIO(text)).tolist() == [0.1, 3.0, 1.0]
+    assert "trans" not in text
 
 
 def test_monitors_are_csv(server: Server) -> None:
