@@ -1,4 +1,7 @@
-"""A table of what belongs to each frame: its time, its beam, whether it is averaged."""
+"""A table of what belongs to each frame: its time, its beam, whether it is averaged.
+
+What a server's table of monitors has, too, has the same name there (docs/reference/served-tree.md).
+"""
 
 import csv
 import math
@@ -19,10 +22,10 @@ from h5xs_bluesky.reduction.sample import ReducedSample
 QUANTITIES = ("incident", "transmitted", "transmission")
 COLUMNS = (
     "frame",
-    "time_s",
+    schema.TIME,
     *(f"{name}{ending}" for name in QUANTITIES for ending in ("", "_sigma")),
-    "averaged",
-    "reason",
+    schema.KEPT,
+    schema.REASON,
 )
 
 

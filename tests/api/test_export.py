@@ -188,10 +188,10 @@ def test_monitors_are_exported_as_csv(play: Play, tmp_path: Path) -> None:
     assert {(row["incident"], row["transmitted"], row["transmission"]) for row in rows} == {
         ("1000", "800", "0.8")
     }
-    assert [row["averaged"] for row in rows] == ["1", "0", "1"]
+    assert [row["kept"] for row in rows] == ["1", "0", "1"]
     assert [row["reason"] for row in rows] == ["", "explicit", ""]
     start = dt.header("water")["time"]
-    assert all(start <= float(row["time_s"]) <= start + 60 for row in rows)
+    assert all(start <= float(row["time"]) <= start + 60 for row in rows)
 
 
 def test_what_is_not_known_of_a_frame_is_empty_in_the_csv(play: Play, tmp_path: Path) -> None:

@@ -135,6 +135,15 @@ def test_curve_without_anything_known_but_q_is_written() -> None:
     assert "trans" not in text
 
 
+def test_columns_of_exported_monitors_have_the_names_of_the_served_table(
+    server: Server, experiment: Path, tmp_path: Path
+) -> None:
+    served = server.get("table/full/served/lysozyme/monitors", format="csv").text.splitlines()
+    (exported,) = h5xs(experiment, read_only=True).export_monitors("lysozyme", tmp_path)
+    names = exported.read_text().splitlines()[0].split(",")
+    assert {n for n in names if not n.endswith("_sigma")} <= set(served[0].split(","))
+
+
 def test_monitors_are_csv(server: Server) -> None:
     answer = server.get("table/full/served/lysozyme/monitors", format="csv")
     lines = answer.text.splitlines()
