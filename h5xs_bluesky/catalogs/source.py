@@ -18,7 +18,7 @@ ORDER = "order of documents in different streams: by time"
 DTYPES = "dtype of arrays: saturation holds only where it is configured"
 FILES = "links to files of other writers: frames are copied"
 
-_SHOWN = 8
+SHOWN = 8  # runs that a message names
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,19 +105,34 @@ def oldest_first(starts: Iterable[Mapping[str, Any]]) -> list[Document]:
 
 
 def not_found(
-    source: str, uid: str, starts: Sequence[Mapping[str, Any]], *, sample_key: str = "sample_name"
+    source: str,
+    uid: str,
+    starts: Sequence[Mapping[str, Any]],
+    *,
+    count: int | None = None,
+    sample_key: str = "sample_name",
 ) -> RunNotFoundError:
-    """Make the error that tells which runs fit, where several do, or which there are instead."""
+    """Make the error that tells which runs fit, where several do, or which there are instead.
+
+    Parameters
+    ----------
+    starts
+        Of those that fit, or of the newest; a few are enough.
+    count
+        How many there are of either; by default all are in `starts`.
+    """
+    count = len(starts) if count is None else count
     fit = [f"{s['uid']} ({s.get(sample_key, '?')})" for s in starts if _begins(s, uid)]
     if len(fit) > 1:
-        more = f" and {len(fit) - _SHOWN} others" if len(fit) > _SHOWN else ""
+        found = max(len(fit), count) if len(fit) == len(starts) else len(fit)
+        more = f" and {found - SHOWN} others" if found > SHOWN else ""
         return RunNotFoundError(
-            f"{source}: expected one run whose uid begins with {uid!r}, found {len(fit)}: "
-            f"{', '.join(fit[:_SHOWN])}{more}: give more of the uid"
+            f"{source}: expected one run whose uid begins with {uid!r}, found {found}: "
+            f"{', '.join(fit[:SHOWN])}{more}: give more of the uid"
         )
     newest = sorted(starts, key=lambda start: -float(start.get("time", 0.0)))
-    shown = [f"{str(s['uid'])[:8]} ({s.get(sample_key, '?')})" for s in newest[:_SHOWN]]
-    more = f" and {len(starts) - _SHOWN} older ones" if len(starts) > _SHOWN else ""
+    shown = [f"{str(s['uid'])[:8]} ({s.get(sample_key, '?')})" for s in newest[:SHOWN]]
+    more = f" and {count - SHOWN} older ones" if count > SHOWN else ""
     return RunNotFoundError(
         f"{source}: expected one run whose uid begins with {uid!r}, found none; the newest are "
         f"{', '.join(shown) or 'none'}{more}"

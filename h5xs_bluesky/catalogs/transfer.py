@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 _PATIENCE_S = 3600.0  # for a slow disk: nothing is lost by waiting
 
-Outcome = Literal["reduced", "incomplete", "there", "goes on", "failed"]
+Outcome = Literal["reduced", "incomplete", "there", "goes on", "excluded", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +41,8 @@ class StoredOutcome:
     outcome
         ``"reduced"``; ``"incomplete"``, some frames were not, or the experiment has it without its
         end; ``"there"``, the experiment has it already and it was left alone; ``"goes on"``, it has
-        no end yet and was left alone; ``"failed"``, the store did not give it back.
+        no end yet and was left alone; ``"excluded"``, it was named by its uid and does not fit the
+        filters; ``"failed"``, the store did not give it back.
     sample
         Its group in the experiment; "" where it has none.
     folder
@@ -76,6 +77,7 @@ def from_catalog(
     sample: str | None = None,
     where: Mapping[str, Any] | None = None,
     unfinished: bool = False,
+    api_key: str | None = None,
 ) -> list[StoredOutcome]:
     """Make an experiment of stored runs, as if each were measured now.
 
@@ -102,11 +104,13 @@ def from_catalog(
         Further keys of the start document, dotted into nested ones, and their values.
     unfinished
         Take runs that have no stop document, too: their writer died.
+    api_key
+        Of a server that is named by its address or profile, as in `open_source`.
 
     Returns
     -------
     list of StoredOutcome
-        One for each run, in their order.
+        One for each run that fits or is named by its uid, in their order; empty if there is none.
 
     Raises
     ------
@@ -121,7 +125,7 @@ def from_catalog(
     """
     folder = Path(folder)
     beamline = beamline or experiment_beamline(folder)
-    source = open_source(catalog, roots=beamline.roots)
+    source = open_source(catalog, roots=beamline.roots, api_key=api_key)
     equal = dict(where or {})
     if plan is not None:
         equal["plan_name"] = plan
@@ -129,14 +133,18 @@ def from_catalog(
         equal[beamline.sample_name_key] = sample
     filters = Filters(since_s=seconds_of(since), until_s=seconds_of(until), equal=equal)
     if uids is None:
-        wanted = source.search(filters)
+        starts = source.search(filters)
     else:
-        named = map(source.find, [uids] if isinstance(uids, str) else uids)
-        wanted = oldest_first(start for start in named if filters.fit(start))
+        starts = oldest_first(map(source.find, [uids] if isinstance(uids, str) else uids))
+    wanted = [start for start in starts if uids is None or filters.fit(start)]
     folders = {str(start["uid"]): _experiment(folder, group_by, start) for start in wanted}
-    return _Transfer(source, folder, beamline, group_by=group_by, unfinished=unfinished).all(
-        folders
-    )
+    transfer = _Transfer(source, folder, beamline, group_by=group_by, unfinished=unfinished)
+    done = {outcome.uid: outcome for outcome in transfer.all(folders)}
+    reason = "it was named, but does not fit the filters"
+    return [
+        done.get(uid) or StoredOutcome(uid=uid, outcome="excluded", reason=reason)
+        for uid in dict.fromkeys(str(start["uid"]) for start in starts)
+    ]
 
 
 def experiment_beamline(folder: Path) -> Beamline:
@@ -346,4 +354,10 @@ def _with_advice(outcome: StoredOutcome) -> StoredOutcome:
     if not absent:
         return outcome
     advice = f"the experiment has no {', '.join(absent)}: to subtract it, add its uid"
-    return replace(outcome, reason="; ".join(filter(None, (outcome.reason, advice))))
+    said = [part for part in outcome.reason.split("; ") if part and not _tells_of_buffer(part)]
+    return replace(outcome, reason="; ".join((*said, advice)))
+
+
+def _tells_of_buffer(warning: str) -> bool:
+    """Whether a live reduction said that a buffer may come yet, which none here will."""
+    return warning.startswith("its buffer ") and "is not averaged yet" in warning

@@ -25,12 +25,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 
 
 @contextmanager
-def errors_to_exit() -> Iterator[None]:
-    """Print an error that tells what to do, and exit with `UNUSABLE`."""
+def errors_to_exit(command: str = "") -> Iterator[None]:
+    """Print an error that tells what to do, after the command's name, and exit with `UNUSABLE`."""
     try:
         yield
     except (H5xsError, OSError, IndexError) as error:
-        typer.echo(str(error), err=True)
+        typer.echo(f"{command}: {error}" if command else str(error), err=True)
         raise typer.Exit(UNUSABLE) from error
 
 

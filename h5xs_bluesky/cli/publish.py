@@ -57,6 +57,7 @@ def publish(
         typer.echo(f"h5xs publish: {error}: pip install 'h5xs_bluesky[tiled]'", err=True)
         raise typer.Exit(NOT_INSTALLED) from error
     import httpx
+    from tiled.client.context import CannotPrompt
     from tiled.client.utils import ClientError
 
     troubles = (httpx.HTTPError, httpx.InvalidURL, ClientError, OSError, ValueError)
@@ -73,6 +74,12 @@ def publish(
         outcome = connected().update()
     except troubles as error:
         typer.echo(f"h5xs publish: {to}: {error}", err=True)
+        raise typer.Exit(UNUSABLE) from error
+    except (CannotPrompt, RuntimeError) as error:
+        if api_key is not None:
+            raise
+        needs = "expected a key, found none: give --api-key or H5XS_API_KEY"
+        typer.echo(f"h5xs publish: {to}: {needs}", err=True)
         raise typer.Exit(UNUSABLE) from error
     if as_json:
         typer.echo(json.dumps(asdict(outcome), indent=1))

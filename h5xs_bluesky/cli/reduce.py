@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from h5xs_bluesky.catalogs import StoredOutcome
 
 INCOMPLETE = 1
+_COMMAND = "h5xs reduce"
 _FINE = ("reduced", "there")
 
 
@@ -59,22 +60,35 @@ def reduce(
     unfinished: Annotated[
         bool, typer.Option("--unfinished", help="Take runs without a stop document, too.")
     ] = False,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            help="A server's key; by default H5XS_API_KEY or TILED_API_KEY of the environment, "
+            "where the server is named by its address."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Reduce stored runs into an experiment, as if they were measured now.
 
-    Exit status 1 if some runs were not, or not wholly; 2 if the store, the configuration or a uid
-    cannot be used: nothing is reduced then.
+    Exit status 1 if some runs were not, or not wholly, or if no run fits; 2 if the store, the
+    configuration or a uid cannot be used: nothing is reduced then.
     """
     from h5xs_bluesky.catalogs import from_catalog
 
-    filters = (since, until, plan, sample, where)
-    if not uid and not everything and not any(filters):
+    filters = {
+        "--since": since,
+        "--until": until,
+        "--plan": plan,
+        "--sample": sample,
+        "--where": " ".join(where or ()),
+    }
+    if not uid and not everything and not any(filters.values()):
         raise typer.BadParameter(
             "expected runs by their uid, filters, or --all for all that there are, found none",
             param_hint="--uid",
         )
-    with errors_to_exit():
+    with errors_to_exit(_COMMAND):
         done = from_catalog(
             source,
             uid or None,
@@ -87,12 +101,16 @@ def reduce(
             sample=sample,
             where=dict(key_value(text, option="--where") for text in where or []),
             unfinished=unfinished,
+            api_key=api_key,
         )
+    if not done:
+        given = " ".join(f"{name} {value}" for name, value in filters.items() if value) or "--all"
+        typer.echo(f"{_COMMAND}: {source.split('?')[0]}: no run fits {given}", err=True)
     if as_json:
         typer.echo(json.dumps([dataclasses.asdict(each) for each in done], indent=1, default=str))
-    else:
+    elif done:
         _show(done)
-    if any(each.outcome not in _FINE for each in done):
+    if not done or any(each.outcome not in _FINE for each in done):
         raise typer.Exit(INCOMPLETE)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import event_model
 import h5py
+import msgpack
 import numpy as np
 import pytest
 from legacy_runs import FRAMES, hdf5, legacy_run, tiff
@@ -208,11 +209,59 @@ def test_processed_runs_are_not_reduced_again(tiled: Any, recording: Any, tmp_pa
         from_catalog(tiled, [documents[0][1]["uid"]], tmp_path, small_beamline())
 
 
-def test_server_that_is_gone_is_told(tiled: Any, tmp_path: Path) -> None:
-    import stamina
-
-    with (
-        stamina.set_testing(True, attempts=1),  # Tiled's client tries for half a minute
-        pytest.raises(CatalogError, match=r"http://127\.0\.0\.1:1: it cannot be opened"),
-    ):
+def test_server_that_is_gone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError, match=r"http://127\.0\.0\.1:1: it cannot be opened"):
         from_catalog("http://127.0.0.1:1", None, tmp_path, small_beamline())
+
+
+@pytest.fixture(scope="module")
+def many(tiled: Any) -> Any:
+    """A container of 40 runs, the newest first, and of what is none but has a uid."""
+    from bluesky_tiled_plugins import TiledWriter
+
+    container = tiled.create_container("many")
+    writer = TiledWriter(container)
+    for number in range(40):
+        run = event_model.compose_run(
+            uid=f"ab{number:02}-run",
+            metadata={"sample_name": f"s{number}"},
+            time=5e9 - number,
+        )
+        writer("start", dict(run.start_doc))
+        writer("stop", dict(run.compose_stop()))
+    container.create_container("other", metadata={"start": {"uid": "zz", "time": 4e9}})
+    return tiled["many"]
+
+
+def test_uid_that_is_not_there_asks_for_the_newest_runs_alone(
+    many: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    respond = many.context.http_client.get
+
+    def counted(url: str, **more: Any) -> Any:
+        answer = respond(url, **more)
+        if "/search/" in str(url):
+            seen.append(len(msgpack.unpackb(answer.content, timestamp=3)["data"]))
+        return answer
+
+    monkeypatch.setattr(many.context.http_client, "get", counted)
+    with pytest.raises(RunNotFoundError) as error:
+        from_catalog(many, ["cd"], tmp_path, small_beamline())
+    newest = ", ".join(f"ab{number:02}-run (s{number})" for number in range(8))
+    assert f"found none; the newest are {newest} and 32 older ones" in str(error.value)
+    assert 24 <= sum(seen) < 28  # a few to count them
+
+
+def test_uids_that_begin_alike_are_counted(many: Any, tmp_path: Path) -> None:
+    with pytest.raises(RunNotFoundError, match=r"found 40: .* and 32 others: give more of"):
+        from_catalog(many, ["ab"], tmp_path, small_beamline())
+    with pytest.raises(RunNotFoundError, match=r"found 10: ab1.* and 2 others: give more"):
+        from_catalog(many, ["ab1"], tmp_path, small_beamline())
+
+
+def test_what_is_no_run_is_none_though_it_has_a_uid(many: Any, tmp_path: Path) -> None:
+    filters = {"since": 3.9e9, "until": 4.1e9}
+    assert from_catalog(many, None, tmp_path, small_beamline(), **filters) == []
+    with pytest.raises(RunNotFoundError, match="found none"):
+        from_catalog(many, ["zz"], tmp_path, small_beamline())
