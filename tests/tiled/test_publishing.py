@@ -408,17 +408,17 @@ def test_run_of_another_folder_is_left_alone_while_its_files_are_there(
 ) -> None:
     server, folder = target
     documents = run_documents(small_frames(2, seed=13), sample_name="water")
-    write_experiment(folder / "one" / "experiment", documents)
-    shutil.copytree(folder / "one" / "experiment", folder / "two" / "copy")
-    publish(server, folder / "one", "both")
-    outcome, client = publish(server, folder / "two", "both")
+    write_experiment(folder / "here" / "experiment", documents)
+    shutil.copytree(folder / "here" / "experiment", folder / "there" / "copy")
+    publish(server, folder / "here", "both")
+    outcome, client = publish(server, folder / "there", "both")
     assert (outcome.written, list(outcome.failed)) == ([], ["copy/water"])
     assert "from another folder: use --under" in outcome.failed["copy/water"]
     node = client["runs/raw"][documents[0][1]["uid"]]
-    file = f"file://localhost{folder}/one/experiment/experiment.h5"
+    file = f"file://localhost{folder}/here/experiment/experiment.h5"
     assert dict(node.metadata[SOURCE]) == {"file": file, "sample": "water"}
-    (folder / "one").rename(tmp_path / "moved")
-    outcome, client = publish(server, folder / "two", "both")
+    (folder / "here").rename(tmp_path / "moved")
+    outcome, client = publish(server, folder / "there", "both")
     assert (outcome.written, outcome.failed) == (["copy/water"], {})
 
 
@@ -500,7 +500,7 @@ def test_no_run_waits_for_as_long_as_new_ones_come(target: tuple[Server, Path]) 
     names = ["a", "b", "c", "d"]
     runs = [run_documents(small_frames(1), sample_name=name) for name in names]
     write_experiment(folder / "turns", *runs)
-    client = server.client().create_container("turns")
+    client = server.client().create_container("for_turns")
     Publication(client, folder / "turns", runs=False).update()
     published = PublishedRuns(client, folder / "turns")
     written = [published.update(most=1).written for _ in names]
