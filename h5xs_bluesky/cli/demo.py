@@ -42,7 +42,6 @@ def demo(
     began = time.perf_counter()
     console = Console()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    logging.getLogger("silx").setLevel(logging.ERROR)  # it misses OpenCL, which is not needed
     with ExitStack() as stack:
         try:
             _check_arguments(data=data, out=out, frames=frames)
