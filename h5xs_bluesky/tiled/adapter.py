@@ -220,6 +220,8 @@ def sample_container(
         What a catalogue says of it; by default read from the file.
     """
     children: Children = {}
+    if metadata is None:
+        metadata = sample_summary(served, sample)
     with served.reading() as file:
         group = served.group(file, sample)
         for name in group:
@@ -231,8 +233,6 @@ def sample_container(
             if schema.PROCESSED in results.group:
                 children[schema.PROCESSED] = _later(_processed, served, sample)
                 children[CURVES] = _later(_plain_curves, served, sample)
-        if metadata is None:
-            metadata = sample_summary(served, file, group)
         state = _sample_state(served, sample, group)
     return SampleContainer(
         _Lazy(children),

@@ -13,6 +13,7 @@ from tiled.client.utils import ClientError
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.tiled.runs import CURVES, RUNS
+from h5xs_bluesky.tiled.summaries import has_ended
 
 if TYPE_CHECKING:
     from h5xs_bluesky.tiled.client import SampleClient
@@ -113,7 +114,7 @@ class Following:
         if self._ended.is_set():
             return
         reduced = int(metadata.get("reduced") or 0)
-        ended = _has_ended(metadata)
+        ended = has_ended(metadata)
         try:
             if reduced and not (ended or self._complete) and self._messages is None:
                 self._join_array(str(metadata.get("uid")))
@@ -125,7 +126,8 @@ class Following:
                 self._moved = False
         except Exception:  # its subscription would end without a word
             logger.exception("A curve of %s did not reach its callback", self._sample.uri)
-        if ended and self._sent >= reduced and self._is_whole(metadata, reduced):
+        final = metadata.get("goes_on") is False or self._is_whole(metadata, reduced)
+        if ended and self._sent >= reduced and final:
             self.stop()
 
     def _is_whole(self, metadata: Any, reduced: int) -> bool:
@@ -206,8 +208,3 @@ class Following:
             if subscription is not None:
                 subscription.disconnect()
         self._executor.shutdown(wait=False)
-
-
-def _has_ended(metadata: Any) -> bool:
-    """Tell whether a run has a stop, or nobody writes it any more, as its writer died."""
-    return bool(metadata.get("stop")) or metadata.get("goes_on") is False

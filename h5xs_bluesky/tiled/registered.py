@@ -1,5 +1,6 @@
 """What a catalogue has of a sample, compared with what its files say."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,12 @@ class Registered:
     @property
     def ended(self) -> bool:
         """Whether its run has ended."""
-        return bool(self.metadata.get("stop"))
+        return is_complete(self.metadata)
+
+
+def is_complete(metadata: Mapping[str, Any]) -> bool:
+    """Tell whether a run has its stop document, and nobody reduces it any more."""
+    return bool(metadata.get("stop")) and not metadata.get("goes_on")
 
 
 def read_sample(path: Path, sample: str) -> Registered:
@@ -46,7 +52,7 @@ def read_sample(path: Path, sample: str) -> Registered:
     """
     before = sample_signature(path, sample, ended=False)
     metadata = read_summary(path, sample)
-    if metadata["stop"]:
+    if is_complete(metadata):
         before = sample_signature(path, sample, ended=True)
     return Registered(metadata=metadata, uri=file_uri(path), signature=before)
 
@@ -73,6 +79,4 @@ def read_summary(path: Path, sample: str) -> dict[str, Any]:
     HTTPException
         As `ServedFile.reading`.
     """
-    served = ServedFile(path=path)
-    with served.reading() as file:
-        return sample_summary(served, file, served.group(file, sample))
+    return sample_summary(ServedFile(path=path), sample)

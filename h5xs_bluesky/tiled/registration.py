@@ -29,6 +29,7 @@ from h5xs_bluesky.tiled.own_catalog import OwnCatalog
 from h5xs_bluesky.tiled.registered import (
     Changes,
     Registered,
+    is_complete,
     is_there,
     read_sample,
     read_summary,
@@ -216,7 +217,7 @@ class FolderRegistration:
             self._fail(label, error, changes)
             return
         self._told.pop(label, None)
-        ended = bool(metadata["stop"])
+        ended = is_complete(metadata)
         if ended != (known is not None and known.ended):
             signature = sample_signature(path, sample, ended=ended)
         self._known(key)[sample] = Registered(

@@ -18,23 +18,34 @@ from h5xs_bluesky.tiled.results import results_of
 Q_UNIT = "1/angstrom"
 
 
-def sample_summary(served: ServedFile, file: h5py.File, group: h5py.Group) -> dict[str, Any]:
-    """Give the metadata of a sample's node.
+def sample_summary(served: ServedFile, sample: str) -> dict[str, Any]:
+    """Read the metadata of a sample's node.
 
     Its start and stop documents and descriptors, and beside them, to search by: the sample's name,
     the scan's plan, number and uid, its times, whether it goes on, how many frames were measured,
     reduced and kept, the q-range, and the names of the curves.
 
-    Parameters
-    ----------
-    file, group
-        The served file, open, and the sample in it.
+    It may be written meanwhile: what tells of an end is read first, so that all is there that it is
+    the end of.
+
+    Raises
+    ------
+    HTTPException
+        As `ServedFile.reading`.
     """
+    going_on = _goes_on(served, sample)
+    with served.reading() as file:
+        return _summary(served, file, served.group(file, sample), going_on=going_on)
+
+
+def _summary(
+    served: ServedFile, file: h5py.File, group: h5py.Group, *, going_on: bool | None
+) -> dict[str, Any]:
     sample = group.name.strip("/")
-    with results_of(served, group, sample) as results:
-        curves, buffer = _curves(served, results.group), results.buffer
     start = document(group.attrs.get(schema.START))
     stop = document(group.attrs.get(schema.STOP))
+    with results_of(served, group, sample) as results:
+        curves, buffer = _curves(served, results.group), results.buffer
     summary = {
         "sample": sample,
         "sample_name": text(group.attrs.get(schema.SAMPLE_NAME), start.get("sample_name", sample)),
@@ -44,7 +55,7 @@ def sample_summary(served: ServedFile, file: h5py.File, group: h5py.Group) -> di
         "time_start": start.get("time"),
         "time_stop": stop.get("time"),
         "exit_status": stop.get("exit_status"),
-        "goes_on": not stop and _goes_on(served, sample),
+        "goes_on": going_on,
         "frames": _frames(served, group),
         **curves,
         "q_range": q_range(file),
@@ -59,8 +70,17 @@ def sample_summary(served: ServedFile, file: h5py.File, group: h5py.Group) -> di
     return plain
 
 
+def has_ended(summary: Mapping[str, Any]) -> bool:
+    """Tell whether nothing more of a run will come: nobody writes or reduces it, or it has a stop.
+
+    The second counts where the first cannot be seen.
+    """
+    going_on = summary.get("goes_on")
+    return bool(summary.get("stop")) if going_on is None else not going_on
+
+
 def _goes_on(served: ServedFile, sample: str) -> bool | None:
-    """Tell whether somebody writes a run that has no end yet; None where that cannot be seen."""
+    """Tell whether somebody writes a run, or reduces it; None where that cannot be seen."""
     try:
         return goes_on(served.path, sample)
     except OSError:
@@ -161,18 +181,28 @@ def frame_count(served: ServedFile, stream: h5py.Group, name: str, dataset: h5py
 def curve_datasets(served: ServedFile, results: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
     """Give what has the shape of curves, (2, nq) or (n, 2, nq); files of others may hold more."""
     group = served.member(results, schema.PROCESSED)
-    for name in group if isinstance(group, h5py.Group) else ():
-        dataset = served.member(group, name)
+    if isinstance(group, h5py.Group):
+        yield from _curves_in(served, group)
+
+
+def _curves_in(served: ServedFile, processed: h5py.Group) -> Iterator[tuple[str, h5py.Dataset]]:
+    for name in processed:
+        dataset = served.member(processed, name)
         if isinstance(dataset, h5py.Dataset) and dataset.ndim in (2, 3) and dataset.shape[-2] == 2:
             yield name, refresh(dataset)
 
 
 def _curves(served: ServedFile, results: h5py.Group) -> dict[str, Any]:
-    """Tell which curves there are, over how many frames, and how many of these are kept."""
-    shapes = {name: dataset.shape for name, dataset in curve_datasets(served, results)}
-    frames = shapes.get(schema.MERGED, ())[:-2]
+    """Tell which curves there are, over how many frames, and how many of these are kept.
+
+    All of one file: it is replaced by another when the run ends.
+    """
     processed = served.member(results, schema.PROCESSED)
-    selected = None if processed is None else processed.attrs.get(schema.SELECTED)
+    selected, shapes = None, {}
+    if isinstance(processed, h5py.Group):
+        selected = processed.attrs.get(schema.SELECTED)
+        shapes = {name: dataset.shape for name, dataset in _curves_in(served, processed)}
+    frames = shapes.get(schema.MERGED, ())[:-2]
     return {
         "curves": sorted(shapes),
         "reduced": frames[0] if frames else 0,

@@ -17,7 +17,7 @@ from h5xs_bluesky.cli import app
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An experiment with a run of holder 1, one of holder 2, and one without an end."""
-    folder = tmp_path_factory.mktemp("measured")
+    folder = tmp_path_factory.mktemp("alone") / "measured"  # what is beside it is served, too
     live = LiveReduction(small_beamline(), folder)
     for holder in (1, 2):
         for name, doc in run_documents(small_frames(2), sample_name=f"s{holder}", holder=holder):

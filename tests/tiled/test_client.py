@@ -16,7 +16,9 @@ from small_server import Server, serving, wait_until
 
 from h5xs_bluesky import Data1d, h5xs
 from h5xs_bluesky.errors import ReductionError
+from h5xs_bluesky.tiled import summaries
 from h5xs_bluesky.tiled.client import GrowingArrayClient, SampleClient
+from h5xs_bluesky.tiled.files import ServedFile
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,25 @@ def test_what_is_not_there_is_told(
 def test_frame_that_is_not_there_is_an_index_error(sample: Any, group: str, frn: int) -> None:
     with pytest.raises(IndexError, match="expected a frame below 8"):
         sample.get_d1(group, frn)
+
+
+def test_run_that_ends_while_it_is_read_has_not_ended_yet(
+    running: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else who follows would take the curves so far for all."""
+    served = ServedFile(path=running(5))
+    read = summaries._curves
+
+    def read_and_end(*args: Any) -> Any:
+        found = read(*args)
+        running(7)
+        return found
+
+    monkeypatch.setattr(summaries, "_curves", read_and_end)
+    summary = summaries.sample_summary(served, "water")
+    assert (summary["reduced"], summaries.has_ended(summary)) == (5, False)
+    summary = summaries.sample_summary(served, "water")
+    assert (summary["reduced"], summaries.has_ended(summary)) == (6, True)
 
 
 def test_curves_follow_a_running_scan_to_everybody_who_asks(
