@@ -151,7 +151,7 @@ class SampleClient(Container):  # type: ignore[misc]
             written += local.export_d1s(name, path, kind)
         return written + local.export_monitors(name, path)
 
-    def follow(self, callback: Callable[[Data1d], Any]) -> Following:
+    def follow(self, callback: Callable[[Data1d], Any], *, trans: bool = False) -> Following:
         """Call back with the merged curve of each frame: those that are there, then as they come.
 
         Where the server publishes runs, each curve comes in a message as soon as it is reduced;
@@ -162,13 +162,17 @@ class SampleClient(Container):  # type: ignore[misc]
         ----------
         callback
             Called with one curve after the other, in a thread; an exception is logged.
+        trans
+            Read what normalises a curve, too, its `trans`: that takes a request for each message,
+            for which a server with tens of subscribers has no time. Otherwise it is NaN;
+            ``curves/trans`` of the sample has it for all frames.
 
         Examples
         --------
         >>> following = sample.follow(lambda curve: curve.plot(axes))  # doctest: +SKIP
         >>> following.wait()  # doctest: +SKIP
         """
-        return Following(self, callback)
+        return Following(self, callback, trans=trans)
 
     @cached_property
     def _local(self) -> h5xs:
@@ -178,8 +182,13 @@ class SampleClient(Container):  # type: ignore[misc]
     def _group(self) -> str:
         return self._local.samples[0]
 
-    def curves_of(self, node: Any, values: Any, first: int) -> list[Data1d]:
-        """Make curves of values (k, 2, nq) that frames from `first` on have in a node."""
+    def curves_of(self, node: Any, values: Any, first: int, *, trans: bool = True) -> list[Data1d]:
+        """Make curves of values (k, 2, nq) that frames from `first` on have in a node.
+
+        Without `trans` what normalises them is not read, and NaN.
+        """
+        count = len(values)
+        known = self._trans(first, count) if trans else np.full(count, np.nan)
         label = f"{self.item['id']} {schema.MERGED}, frame"
         q = np.asarray(node.metadata["q"], dtype=float)
         return [
@@ -187,11 +196,11 @@ class SampleClient(Container):  # type: ignore[misc]
                 qgrid=q,
                 data=np.asarray(each[0], dtype=float),
                 err=np.asarray(each[1], dtype=float),
-                trans=float(trans),
+                trans=float(each_trans),
                 label=f"{label} {number}",
             )
-            for number, (each, trans) in enumerate(
-                zip(values, self._trans(first, len(values)), strict=True), start=first
+            for number, (each, each_trans) in enumerate(
+                zip(values, known, strict=True), start=first
             )
         ]
 

@@ -39,10 +39,14 @@ class Following:
         What is followed.
     callback
         Called with each curve, in the order of the frames. What it raises is logged.
+    trans
+        Ask for what normalises each curve, too.
     """
 
-    def __init__(self, sample: "SampleClient", callback: Callable[[Data1d], Any]) -> None:
-        self._sample = sample
+    def __init__(
+        self, sample: "SampleClient", callback: Callable[[Data1d], Any], *, trans: bool
+    ) -> None:
+        self._sample, self._trans = sample, trans
         self._callback = callback
         self._sent = 0
         self._unreduced = -1  # curves that an ended run was told to have, of fewer than its frames
@@ -194,7 +198,7 @@ class Following:
             self._give(node, node[self._sent : last], self._sent)
 
     def _give(self, node: Any, values: Any, first: int) -> None:
-        for curve in self._sample.curves_of(node, values, first):
+        for curve in self._sample.curves_of(node, values, first, trans=self._trans):
             if self._ended.is_set():
                 return
             self._sent += 1

@@ -177,7 +177,7 @@ def shown(curves: list[Data1d]) -> list[Any]:
 
 def followed(sample: Any) -> list[Data1d]:
     curves: list[Data1d] = []
-    assert sample.follow(curves.append).wait(30)
+    assert sample.follow(curves.append, trans=True).wait(30)
     return curves
 
 
