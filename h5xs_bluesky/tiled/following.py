@@ -122,7 +122,8 @@ class Following:
         try:
             if reduced and not (ended or self._complete) and self._messages is None:
                 self._join_array(str(metadata.get("uid")))
-            ended = ended or self._complete
+            if self._complete:  # its array knows more than metadata that are on their way
+                ended, reduced = True, max(reduced, self._array.shape[0])
             with self._lock:
                 # Reading beside messages that are on their way would make a busy server busier.
                 if ended or not self._moved:
@@ -130,8 +131,8 @@ class Following:
                 self._moved = False
         except Exception:  # its subscription would end without a word
             logger.exception("A curve of %s did not reach its callback", self._sample.uri)
-        final = metadata.get("goes_on") is False or self._is_whole(metadata, reduced)
-        if ended and self._sent >= reduced and final:
+        final = self._complete or metadata.get("goes_on") is False
+        if ended and self._sent >= reduced and (final or self._is_whole(metadata, reduced)):
             self.stop()
 
     def _is_whole(self, metadata: Any, reduced: int) -> bool:

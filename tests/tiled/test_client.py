@@ -191,8 +191,8 @@ def test_run_whose_writer_died_ends(tmp_path: Path, options: tuple[str, ...]) ->
         writer.kill()
         assert following.wait(30)
         assert [curve.trans for curve in curves] == [800.0] * 6
-        metadata = node.refresh().metadata
-        assert (metadata["stop"], metadata["goes_on"]) == (None, False)
+        wait_until(lambda: node.refresh().metadata["goes_on"] is False)
+        assert node.metadata["stop"] is None
         assert node.follow(curves.append).wait(30)  # also for who comes later
         assert len(curves) == 12
 
