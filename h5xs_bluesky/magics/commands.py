@@ -145,7 +145,9 @@ def _draw(dt: h5xs, name: str, group: str, figure: "Figure") -> Any:
         figure.set_size_inches(11.0, 5.0)
         return dt.show_data(name, frn=-1, fig=figure)
     if group == "sec":
-        figure.set_size_inches(9.0, 7.5)
+        from h5xs_bluesky.api.plots.chromatograms import SIZE_INCHES
+
+        figure.set_size_inches(SIZE_INCHES)
         dt.process_sec(name)
         return dt.plot_sec(name, fig=figure).axes
     ax = figure.subplots()

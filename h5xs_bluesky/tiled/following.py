@@ -13,6 +13,7 @@ from tiled.client.utils import ClientError
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data1d import Data1d
 from h5xs_bluesky.tiled.runs import CURVES, RUNS
+from h5xs_bluesky.tiled.sources import COMPLETE
 from h5xs_bluesky.tiled.summaries import has_ended
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _QUIET_S = 3.0
-_COMPLETE = "complete"  # in the metadata of an array of curves: its run has ended
 _NO_ANSWER = (httpx.HTTPError, ClientError, RuntimeError)
 
 
@@ -147,7 +147,7 @@ class Following:
         self._array = self._find_array(uid)
         if self._array is None:
             return
-        if self._array.metadata.get(_COMPLETE) is not True:
+        if self._array.metadata.get(COMPLETE) is not True:
             self._messages = self._array.subscribe()
             self._messages.new_data.add_callback(self._take)
             threading.Thread(target=self._hear_of_array, name="follow", daemon=True).start()
@@ -168,7 +168,7 @@ class Following:
         array = self._array.refresh()
         with self._lock:
             self._give_up_to(array.shape[0])
-        self._complete = array.metadata.get(_COMPLETE) is True
+        self._complete = array.metadata.get(COMPLETE) is True
 
     def _find_array(self, uid: str) -> Any:
         """Look for the array beside the experiment, or beside a container above it."""
