@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -49,8 +51,8 @@ def serve(
 ) -> None:
     """Serve a folder with Tiled, and what is measured into it while it is served.
 
-    Stops on Ctrl-C or SIGTERM. Exit status 2 if the folder or an option cannot be used, or the
-    server does not start, 3 if Tiled is not installed.
+    Stops on Ctrl-C, SIGTERM, or with its terminal. Exit status 2 if the folder or an option
+    cannot be used, or the server does not start, 3 if Tiled is not installed.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
@@ -86,10 +88,28 @@ def serve(
             raw_files=raw_files,
             runs=runs,
         )
-        run(options, announce=announce)
+        with _ended_by_signals(), suppress(KeyboardInterrupt):
+            run(options, announce=announce)
     except (ConfigurationError, OSError) as error:
         typer.echo(f"h5xs serve: {error}", err=True)
         raise typer.Exit(WRONG_INPUT) from error
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM, and SIGHUP unless ignored, end as Ctrl-C does: what is temporary is removed."""
+    before = {signal.SIGTERM: signal.signal(signal.SIGTERM, signal.default_int_handler)}
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, _terminate)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _terminate(*_: object) -> None:
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _stop_with_stdin() -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -255,6 +256,20 @@ def test_killed_server_is_made_anew_from_the_folder(
         wait_until(lambda: name in client and "water" in client[name])
         wait_until(lambda: complete(client, [uid]))
         assert tree(client) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_server_that_is_told_to_stop_leaves_nothing_behind(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    with serving(tmp_path) as server:
+        assert [path.suffix for path in temporary.glob("h5xs-serve-*/*.db")] == [".db"]
+        server.process.send_signal(number)
+        assert server.process.wait(30) == 0
+    assert not list(temporary.iterdir())
 
 
 @pytest.mark.timeout(300)
