@@ -47,7 +47,8 @@ def serving(
     folder: Path, *options: str, port: int = 0, lives_s: float = _LIVES_S
 ) -> Iterator[Server]:
     """Run `h5xs serve` while the block runs."""
-    command = [sys.executable, "-m", "h5xs_bluesky.cli", "serve", str(folder), "--json"]
+    command = ["env", "--default-signal=HUP"]  # as in a terminal, even if under `nohup` here
+    command += [sys.executable, "-m", "h5xs_bluesky.cli", "serve", str(folder), "--json"]
     arguments = [f"--port={port}", f"--api-key={_KEY}", *options]
     process = subprocess.Popen(
         [*command, *arguments],

@@ -87,6 +87,7 @@ def session(folder: Path, **environment: str) -> Iterator[Terminal]:
         cwd=str(folder),
         encoding="utf-8",
         dimensions=(50, 160),
+        preexec_fn=_heed_hang_up,
     )
     process.delayafterterminate = 5  # s, for a machine that is busy
     try:
@@ -94,6 +95,10 @@ def session(folder: Path, **environment: str) -> Iterator[Terminal]:
         yield Terminal(process, folder, told, _cpu_s(process.pid))
     finally:
         process.close(force=True)
+
+
+def _heed_hang_up() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as in a terminal, even if under `nohup` here
 
 
 def test_a_scan_is_measured_reduced_shown_and_served(tmp_path: Path) -> None:
