@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
-
 from h5xs_bluesky import schema
 from h5xs_bluesky.callbacks.documents import Document
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
@@ -22,6 +20,7 @@ from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import ConfigurationError, FramesNotSavedError, H5xsError
 from h5xs_bluesky.io.experiment import ExperimentSettings, find_sample, open_for_reading
 from h5xs_bluesky.io.names import fill_template, split_names
+from h5xs_bluesky.io.opening import DAMAGE, open_whole
 
 logger = logging.getLogger(__name__)
 
@@ -315,9 +314,9 @@ def _send(run: StoredRun, live: LiveReduction) -> None:
 
 def _has_ended(folder: Path) -> bool:
     try:
-        with h5py.File(folder / schema.RUN_FILE, "r") as file:
+        with open_whole(folder / schema.RUN_FILE) as file:
             return schema.STOP in file[folder.name].attrs
-    except (OSError, KeyError):
+    except DAMAGE:
         return False
 
 

@@ -8,7 +8,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from h5xs_bluesky.errors import FileFormatError
+from h5xs_bluesky.errors import FileDamagedError, FileFormatError
+from h5xs_bluesky.io.opening import DAMAGE, open_whole
 
 _HDF5_START = b"\x89HDF\r\n\x1a\n"
 _HEADER = re.compile(r"^\s*#\s?(.*)$")
@@ -65,12 +66,19 @@ def read_curve(path: Path, *, unit: str | None = None) -> CurveFile:
     ------
     FileFormatError
         If there are no numbers, or q does not increase, or the unit is not known.
+    FileDamagedError
+        If a part of it is lost.
     OSError
         If it cannot be read.
     """
     with path.open("rb") as file:
         hdf5 = file.read(len(_HDF5_START)) == _HDF5_START
-    return _read_nxcansas(path, unit) if hdf5 else _read_text(path, unit)
+    if not hdf5:
+        return _read_text(path, unit)
+    try:
+        return _read_nxcansas(path, unit)
+    except DAMAGE as error:
+        raise FileDamagedError(f"{path}: found damage: {error}") from error
 
 
 def _read_text(path: Path, unit: str | None) -> CurveFile:
@@ -131,7 +139,7 @@ def _own_header(lines: list[str]) -> tuple[str, float, str]:
 
 
 def _read_nxcansas(path: Path, unit: str | None) -> CurveFile:
-    with h5py.File(path, "r") as file:
+    with open_whole(path) as file:
         found: list[h5py.Group] = []
         file.visititems(lambda _, item: found.append(item) if _is_sasdata(item) else None)
         if not found:

@@ -9,6 +9,7 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.io.attributes import text_attribute
 from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.names import join_names
+from h5xs_bluesky.io.opening import open_whole
 from h5xs_bluesky.io.processed import write_reduced
 from h5xs_bluesky.io.provenance import Provenance
 from h5xs_bluesky.io.replace import FileLock, replace_whole
@@ -98,7 +99,7 @@ def _replace(
             if not sidecar.exists():
                 write(new.create_group(sample), None)
                 return
-            with h5py.File(sidecar, "r") as old:
+            with open_whole(sidecar) as old:
                 ours = _own_members(old)
                 for name in ours:
                     if name != sample:

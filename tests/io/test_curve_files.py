@@ -1,5 +1,6 @@
 """Curves from files of ours and of others."""
 
+import os
 from pathlib import Path
 
 import h5py
@@ -94,6 +95,14 @@ def test_hdf5_without_a_curve_is_refused(tmp_path: Path) -> None:
         file["I"] = INTENSITY
     with pytest.raises(FileFormatError, match="SASdata"):
         read_curve(tmp_path / "c.h5")
+
+
+@pytest.mark.parametrize("left", [0.3, 0.6, 0.9])
+def test_hdf5_that_is_cut_short_is_refused(tmp_path: Path, left: float) -> None:
+    path = write_nxcansas(tmp_path / "c.h5")
+    os.truncate(path, int(left * path.stat().st_size))
+    with pytest.raises(OSError, match=r"c\.h5"):
+        read_curve(path)
 
 
 @pytest.mark.parametrize("kind", ["external", "virtual", "text"])
