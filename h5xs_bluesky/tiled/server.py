@@ -159,6 +159,7 @@ def serve(options: ServerOptions, *, announce: Callable[[str, str], None]) -> No
             target=_watch,
             args=(server, _address(listening), catalog, options, api_key, announce, stop),
             name="watch folder",
+            daemon=True,  # its client goes on asking for half a minute when the server is gone
         )
         watcher.start()
         try:

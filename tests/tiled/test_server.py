@@ -268,7 +268,7 @@ def test_server_that_is_told_to_stop_leaves_nothing_behind(
     with serving(tmp_path) as server:
         assert [path.suffix for path in temporary.glob("h5xs-serve-*/*.db")] == [".db"]
         server.process.send_signal(number)
-        assert server.process.wait(30) == 0
+        assert server.process.wait(20) == 0
     assert not list(temporary.iterdir())
 
 
