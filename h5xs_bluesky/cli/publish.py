@@ -5,7 +5,9 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +23,7 @@ SOME_FAILED = 1
 NOT_INSTALLED = 3
 
 _PERIOD_S = 1.0
+_STOP_WITHIN_S = 5.0
 
 
 def publish(
@@ -69,7 +72,7 @@ def publish(
 
     try:
         if watch:
-            _go_on(connected, troubles)
+            _until_stopped(partial(_go_on, connected, troubles))
             return
         outcome = connected().update()
     except troubles as error:
@@ -89,13 +92,36 @@ def publish(
         raise typer.Exit(SOME_FAILED)
 
 
-def _go_on(connected: Callable[[], Any], troubles: tuple[type[Exception], ...]) -> None:
-    """Publish until SIGINT or SIGTERM; a server that is not there is waited for."""
-    from h5xs_bluesky.tiled.publishing import keep_published
-
+def _until_stopped(work: Callable[[threading.Event], None]) -> None:
+    """Work until SIGINT or SIGTERM; a client that waits for its server is not waited for."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    outcome: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            work(stop)
+            outcome.set_result(None)
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            outcome.set_exception(error)
+        finally:
+            stop.set()
+
+    thread = threading.Thread(target=run, name="publish", daemon=True)
+    thread.start()
+    stop.wait()
+    thread.join(_STOP_WITHIN_S)
+    if outcome.done():
+        outcome.result()
+
+
+def _go_on(
+    connected: Callable[[], Any], troubles: tuple[type[Exception], ...], stop: threading.Event
+) -> None:
+    """Publish until told to stop; a server that is not there is waited for."""
+    from h5xs_bluesky.tiled.publishing import keep_published
+
     told = ""
     while not stop.is_set():
         try:

@@ -14,8 +14,10 @@ from bluesky.suspenders import SuspendBoolHigh
 from bluesky.utils import RunEngineInterrupted
 from ophyd import Signal
 from ophyd.sim import det
+from ophyd.status import Status
 from small_devices import Source
 from small_endstation import Hutch
+from small_server import wait_until
 
 from h5xs_bluesky import plans
 
@@ -81,19 +83,22 @@ def test_shutter_is_closed_while_a_suspender_holds_the_plan() -> None:
     engine.install_suspender(SuspendBoolHigh(trouble))
     seen: list[str] = []
 
-    def calm() -> None:
+    def come_and_go(exposure: Status) -> None:
+        trouble.put(1)
+        wait_until(lambda: shutter.went[-1] == "Close")
         seen.append(shutter.get())
+        exposure.set_finished()
         trouble.put(0)
 
-    class Disturbing(Source):
+    class Disturbed(Source):
         def trigger(self) -> Any:
             status = super().trigger()
             if not seen:
-                trouble.put(1)
-                threading.Timer(0.3, calm).start()
+                status = Status()
+                threading.Thread(target=come_and_go, args=(status,)).start()
             return status
 
-    engine(count([Disturbing("it", range(9))], shutter))
+    engine(count([Disturbed("it", range(9))], shutter))
     assert seen == ["Close"]
     assert shutter.went == ["Close", "Open", "Close", "Open", "Close"]
 

@@ -237,7 +237,7 @@ def test_a_stopped_motor_is_where_it_was_stopped(tmp_path: Path) -> None:
     motor = station.stage.x
 
     def plan() -> Any:
-        yield from bps.mv(motor.velocity, 10.0)
+        yield from bps.mv(motor.velocity, 1.0)
         yield from bps.abs_set(motor, 5.0, group="move")
         yield from bps.sleep(0.1)
         yield from bps.stop(motor)
@@ -248,7 +248,7 @@ def test_a_stopped_motor_is_where_it_was_stopped(tmp_path: Path) -> None:
 
     engine(plan())
     where = asyncio.run_coroutine_threadsafe(motor.user_readback.get_value(), engine.loop).result()
-    assert 0.5 < where < 4.5
+    assert 0.05 < where < 4.5  # 0.1 where nothing else runs
     assert station.scene._x_mm.at(time.time()) == pytest.approx(where)
 
 

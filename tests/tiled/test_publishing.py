@@ -529,6 +529,20 @@ def test_server_that_comes_late_gets_what_it_missed(
         publisher.wait(20)
 
 
+def test_publisher_stops_while_its_server_is_away(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        options = arguments(f"http://127.0.0.1:{door.getsockname()[1]}", tmp_path, "--watch")
+        publisher = subprocess.Popen([sys.executable, "-m", "h5xs_bluesky.cli", *options])
+        door.settimeout(60)
+        door.accept()[0].close()  # it asks, and goes on asking
+    try:
+        publisher.terminate()
+        assert publisher.wait(20) == 0
+    finally:
+        publisher.kill()
+        publisher.wait()
+
+
 def test_container_that_was_lost_is_filled_again(
     running: Callable[[int], Path], tmp_path: Path
 ) -> None:
