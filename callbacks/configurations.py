@@ -73,6 +73,7 @@ class Configurations:
         self._folder = folder
         self.monitor_fields = beamline.monitor_fields
         self._latest = self._own = Configuration(beamline)
+        self._prepared: set[Path] = set()
         if folder is not None and (folder / schema.EXPERIMENT_FILE).exists():
             with open_for_reading(folder / schema.EXPERIMENT_FILE) as file:
                 self._latest = self._configuration(ExperimentSettings.read(file))
@@ -87,11 +88,15 @@ class Configurations:
         reduced with the configuration at hand.
         """
         folder = self._folder_for(start, status)
+        file = folder / schema.EXPERIMENT_FILE
+        if file in self._prepared and not file.exists():
+            status.warn(f"{file} has gone since the last run: a new experiment begins there")
         try:
             settings = prepare_experiment(folder, self._own.settings)
         except (H5xsError, OSError) as error:
-            status.fail(f"{folder / schema.EXPERIMENT_FILE}: {error}; the frames are written")
+            status.fail(f"{file}: {error}; the frames are written")
             return folder, self._latest
+        self._prepared.add(file)
         if not self._latest.fits(settings):
             self._latest = self._configuration(settings)
             self.data_keys = self.data_keys | frozenset(self._latest.beamline.data_keys)

@@ -68,6 +68,14 @@ def with_devices(
         return plan(*whole.args, **whole.kwargs)
 
     bound.__name__ = bound.__qualname__ = plan.__name__
-    bound.__doc__, bound.__module__ = plan.__doc__, plan.__module__
+    bound.__doc__, bound.__module__ = _doc(plan, list(filled)), plan.__module__
     bound.__signature__ = left  # type: ignore[attr-defined]
     return as_plan(bound)
+
+
+def _doc(plan: Callable[..., Any], filled: list[str]) -> str | None:
+    """Give a plan's documentation with a word on what is filled in."""
+    if not plan.__doc__ or not filled:
+        return plan.__doc__
+    summary, *rest = inspect.cleandoc(plan.__doc__).split("\n\n")
+    return "\n\n".join([summary, f"Filled in already: {', '.join(filled)}.", *rest])

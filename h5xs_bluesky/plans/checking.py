@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from numbers import Integral, Real
 from typing import Any, ParamSpec, TypeVar
@@ -36,10 +36,11 @@ EXPECTED: dict[str, tuple[Callable[[object], bool], str]] = {
     "exposure_s": (_is_exposure, "more than 0 s"),
     "settle_s": (_is_wait, "0 s or more"),
 }
+PLACED = ("sample", "standard", "buffer")  # by the changer, at the position of that name
 
 
 def checked(plan: Callable[P, MsgGenerator[Result]]) -> Callable[P, MsgGenerator[Result]]:
-    """Make a plan that refuses counts and times that make no sense, when it is called.
+    """Make a plan that refuses arguments that make no sense, when it is called.
 
     A generator function would only do so once the RunEngine runs it, with a traceback of hundreds
     of lines.
@@ -47,14 +48,18 @@ def checked(plan: Callable[P, MsgGenerator[Result]]) -> Callable[P, MsgGenerator
     Raises
     ------
     PlanError
-        By the plan, if an argument is not what `EXPECTED` says.
+        By the plan, if an argument is not what `EXPECTED` says, or none of the `positions` of a
+        `changer` that tells them.
     """
     signature = inspect.signature(plan)
 
     @wraps(plan)
     def called(*args: P.args, **kwargs: P.kwargs) -> MsgGenerator[Result]:
         messages = plan(*args, **kwargs)
-        for name, value in signature.bind(*args, **kwargs).arguments.items():
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        _check_positions(plan.__name__, bound.arguments)
+        for name, value in bound.arguments.items():
             if name in EXPECTED and not EXPECTED[name][0](value):
                 raise PlanError(
                     f"{plan.__name__}: expected {name} to be {EXPECTED[name][1]}, found {value!r}"
@@ -62,6 +67,22 @@ def checked(plan: Callable[P, MsgGenerator[Result]]) -> Callable[P, MsgGenerator
         return messages
 
     return as_plan(called)
+
+
+def _check_positions(plan: str, arguments: Mapping[str, Any]) -> None:
+    positions = getattr(arguments.get("changer"), "positions", None)
+    if positions is None:
+        return
+    position = arguments.get("position")
+    for name in PLACED:
+        if name not in arguments:
+            continue
+        where = arguments[name] if position is None or name == "buffer" else position
+        if where not in positions:
+            raise PlanError(
+                f"{plan}: expected {name} to be at a position of {arguments['changer'].name}, one "
+                f"of {', '.join(map(str, positions))}, found {where!r}"
+            )
 
 
 def as_plan(function: Plan) -> Plan:

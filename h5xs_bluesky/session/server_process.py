@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from h5xs_bluesky.errors import ServerError
 
@@ -56,18 +57,21 @@ class ServerProcess:
     ) -> None:
         self.api_key = api_key or secrets.token_hex(16)
         self.log = log
-        self._line = ""
-        self._stopping = False
-        self._started = threading.Event()
         folder.mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "h5xs_bluesky.cli", "serve", str(folder), "--json"]
-        options = [f"--port={port}", "--until-stdin-closes"]
+        self._command = [*command, "--until-stdin-closes"]
         if catalog is not None:
-            options.append(f"--catalog={catalog}")
-        with log.open("ab") as messages:
+            self._command.append(f"--catalog={catalog}")
+        self._start(port)
+
+    def _start(self, port: int) -> None:
+        self._line = ""
+        self._stopping = False
+        self._started = threading.Event()
+        with self.log.open("ab") as messages:
             self._process = subprocess.Popen(
-                [*command, *options],
+                [*self._command, f"--port={port}"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=messages,
@@ -75,7 +79,8 @@ class ServerProcess:
                 env={**os.environ, "H5XS_API_KEY": self.api_key},
                 start_new_session=True,  # Ctrl-C pauses a plan, and must not end the server
             )
-        threading.Thread(target=self._read_address, name="h5xs-server", daemon=True).start()
+        self._reader = threading.Thread(target=self._read_address, name="h5xs-server", daemon=True)
+        self._reader.start()
         atexit.register(self.stop)
 
     def __enter__(self) -> Self:
@@ -184,6 +189,18 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._reader.join(_STOP_WITHIN_S)
+
+    def restart(self) -> None:
+        """Start it again, at the address and with the key that it had: its clients go on.
+
+        Raises
+        ------
+        OSError
+            As the constructor.
+        """
+        self.stop()
+        self._start(urlsplit(json.loads(self._line)["address"]).port or 0 if self._line else 0)
 
     def _read_address(self) -> None:
         if self._process.stdout is not None:
@@ -193,7 +210,9 @@ class ServerProcess:
                 output.read()
         if self._line and not self._stopping:
             logger.warning(
-                "The Tiled server has ended; scans and their files do not need it. See %s", self.log
+                "The Tiled server has ended, see %s. Scans and their files do not need it; its "
+                "restart(), in the profile session.server.restart(), brings it back",
+                self.log,
             )
 
     def _last_message(self) -> str:

@@ -365,6 +365,24 @@ def test_missing_key_of_the_template_does_not_stop_the_frames(tmp_path: Path) ->
     assert "'cycle'" in status["last_error"]
 
 
+def test_folder_that_goes_away_between_runs_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "experiment"
+    live = LiveReduction(small_beamline(), folder)
+    for scan_id in (7, 8, 9):
+        if scan_id == 9:
+            folder.rename(tmp_path / "moved")
+        assert "has gone" not in caplog.text
+        for name, doc in run_documents(small_frames(1), scan_id=scan_id):
+            live(name, doc)
+        assert live.wait(30)
+    live.close()
+    assert caplog.text.count("experiment.h5 has gone since the last run: a new experiment") == 1
+    for found, samples in (("moved", {"water", "water_8"}), ("experiment", {"water"})):
+        assert set(h5xs(tmp_path / found / "experiment.h5").samples) == samples
+
+
 class _Broken:
     """Fails where a fault is to be injected."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,37 @@ def test_numbers_of_numpy_are_taken() -> None:
     assert next(plan).command == "stage"
 
 
+CHANGER = SimpleNamespace(name="changer", positions=("water", "protein", "buffer"))
+UNPLACED = "to be at a position of changer, one of water, protein, buffer, found 'nosuch'"
+
+
+@pytest.mark.parametrize(
+    ("call", "refused"),
+    [
+        (partial(plans.count_sample, [det], "nosuch"), "sample"),
+        (partial(plans.count_sample, [det], "water", position="nosuch"), "sample"),
+        (partial(plans.measure_with_buffer, [det], "nosuch", "buffer"), "sample"),
+        (partial(plans.measure_with_buffer, [det], "protein", "nosuch"), "buffer"),
+        (partial(plans.calibrate, [det], "nosuch"), "standard"),
+        (partial(plans.sec_series, [], "nosuch"), "sample"),
+        (partial(plans.fly_scan, [], "nosuch", motor, 0, 1, 5), "sample"),
+        (partial(plans.map_scan, [det], "nosuch", motor1, 0, 1, 2, motor2, 0, 1, 2), "sample"),
+    ],
+)
+def test_sample_that_the_changer_does_not_have_is_told(
+    call: Callable[..., Any], refused: str
+) -> None:
+    with pytest.raises(PlanError, match=f"expected {refused} {UNPLACED}"):
+        call(changer=CHANGER)
+    call(changer=det)  # tells no positions
+
+
+def test_sample_may_have_another_name_than_its_position() -> None:
+    assert plans.count_sample([det], "mine", changer=CHANGER, position="water") is not None
+    bracket = plans.measure_with_buffer([det], "mine", "buffer", changer=CHANGER, position="water")
+    assert bracket is not None
+
+
 FILLED = plans.with_devices(plans.count_sample, [det], shutter=None)
 
 
@@ -77,6 +109,12 @@ def test_with_devices_tells_what_is_left(call: Callable[[], Any], told: str) -> 
     assert told in str(error.value)
     assert error.value.__cause__ is None
     assert len(error.traceback) == 3  # this test, its lambda, the plan
+
+
+def test_documentation_tells_what_is_filled_in() -> None:
+    summary, filled = str(FILLED.__doc__).split("\n\n")[:2]
+    assert summary == "Take frames of a sample, an event each."
+    assert filled == "Filled in already: detectors, shutter."
 
 
 def test_values_are_checked_with_devices_filled_in() -> None:

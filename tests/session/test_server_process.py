@@ -68,6 +68,20 @@ def test_the_end_of_a_server_that_nobody_stopped_is_told(
     assert caplog.text == ""
 
 
+@pytest.mark.parametrize("killed", [True, False])
+def test_clients_of_a_server_that_is_started_again_go_on(killed: bool, tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog.db"
+    with ServerProcess(tmp_path / "data", log=tmp_path / "log", catalog=catalog) as server:
+        client, pid = server.client(), server.pid
+        if killed:
+            os.kill(pid, signal.SIGKILL)
+        server.restart()
+        server.address()
+        assert server.pid != pid
+        assert not _is_running(pid)
+        assert set(client) <= {"runs"}
+
+
 def test_ctrl_c_reaches_the_session_and_not_the_server(tmp_path: Path) -> None:
     with ServerProcess(tmp_path / "data", log=tmp_path / "server.log") as server:
         server.address()
