@@ -34,7 +34,12 @@ def make_parser() -> MagicArgumentParser:
     plot = commands.add_parser("plot", help="draw a sample: " + ", ".join(PLOTS))
     plot.add_argument("sample", nargs="?", help=_NEWEST)
     plot.add_argument("group", nargs="?", help="frames, by default; " + ", ".join(PLOTS))
-    plot.add_argument("-s", "--save", metavar="FILE", help="a picture (png, pdf, svg), no window")
+    plot.add_argument(
+        *("-s", "--save", "-o", "--output"),  # as `h5xs show` has it, too
+        dest="save",
+        metavar="FILE",
+        help="a picture (png, pdf, svg), no window",
+    )
 
     reduce = commands.add_parser("reduce", help="reduce the raw frames again, and average them")
     reduce.add_argument("sample", nargs="?", help=_NEWEST)

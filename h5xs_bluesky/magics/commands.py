@@ -23,6 +23,7 @@ from h5xs_bluesky.magics.arguments import PLOTS
 from h5xs_bluesky.magics.reports import Calibrated, Measured, Status
 from h5xs_bluesky.magics.target import Target
 from h5xs_bluesky.reduction.guinier import Guinier
+from h5xs_bluesky.view.windows import rings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +144,7 @@ def calibrate(
 def _draw(dt: h5xs, name: str, group: str, figure: "Figure") -> Any:
     if group == "pattern":
         figure.set_size_inches(11.0, 5.0)
-        return dt.show_data(name, frn=-1, fig=figure)
+        return dt.show_data(name, frn=-1, fig=figure, showRef=rings_for(name, dt.detectors))
     if group == "sec":
         from h5xs_bluesky.api.plots.chromatograms import SIZE_INCHES
 

@@ -121,7 +121,8 @@ class Measured:
     def __repr__(self) -> str:
         """Tell it in a few lines."""
         info = self.info
-        no_end = "goes on" if self.is_written else "cut short, its writer died (h5xs repair)"
+        cut_short = "cut short: its writer died (h5xs repair makes all readable)"
+        no_end = "goes on" if self.is_written else cut_short
         state = {"success": "ended", NO_END: no_end}.get(info.state, f"ended: {info.state}")
         named = f" ({info.name})" if info.name not in ("", info.sample) else ""
         lines = [f"{info.sample}{named}: {self.frames} frames, {info.reduced} reduced, {state}"]

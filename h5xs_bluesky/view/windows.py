@@ -1,7 +1,7 @@
 """The windows: what each of them draws, and when it has to be drawn anew."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from h5xs_bluesky.api.plots.series import (
     plot_waterfall,
 )
 from h5xs_bluesky.errors import ReductionError
+from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.view.shown_run import (
     FRAMES,
     PATTERNS,
@@ -131,8 +132,9 @@ def draw_pattern(figure: "Figure", run: ShownRun, rings: Any = None) -> None:
     if not run.patterns:
         draw_message(figure, "no frame was read yet")
         return
-    reference = rings if rings is not None else rings_for(run)
-    show_patterns(run.patterns, ax=None, fig=figure, reference=reference, ring_labels=True)
+    if rings is None:
+        rings = rings_for(run.name, [pattern.detector for pattern in run.patterns.values()])
+    show_patterns(run.patterns, ax=None, fig=figure, reference=rings, ring_labels=True)
     for ax in figure.axes:
         ax.set_title(ax.get_title(), fontsize=_TITLE_SIZE)
 
@@ -165,18 +167,18 @@ def draw_message(figure: "Figure", text: str) -> None:
     figure.text(0.5, 0.5, text, ha="center", va="center", color="0.4")
 
 
-def rings_for(run: ShownRun) -> Any:
+def rings_for(sample: str, detectors: Iterable[Detector]) -> Any:
     """Give the rings of the calibrant that a sample is called after, else q at round values."""
     from matplotlib.ticker import MaxNLocator
     from pyFAI.calibrant import ALL_CALIBRANTS
 
     known = {each.lower(): each for each in ALL_CALIBRANTS.keys()}  # noqa: SIM118 - no mapping
-    for word in _WORD.findall(run.name):
+    for word in _WORD.findall(sample):
         if word.lower() in known:
             return known[word.lower()]
     circles = set()
-    for pattern in run.patterns.values():
-        q = pattern.detector.geometry.q_map()
+    for detector in detectors:
+        q = detector.geometry.q_map()
         low, high = float(q.min()), float(q.max())
         ticks = MaxNLocator(_CIRCLES).tick_values(low, high)
         circles |= {float(tick) for tick in ticks if low < tick < high}

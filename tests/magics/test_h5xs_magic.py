@@ -124,7 +124,7 @@ def test_run_whose_writer_died_does_not_go_on(magic: Magic, tmp_path: Path) -> N
         magic(f"use {tmp_path}")
         assert repr(magic("last")).startswith("water: 3 frames, 3 reduced, goes on")
         writer.kill()
-    told = "water: 3 frames, 3 reduced, cut short, its writer died (h5xs repair)"
+    told = "water: 3 frames, 3 reduced, cut short: its writer died (h5xs repair makes all readable)"
     assert repr(magic("last")).splitlines()[0] == told
 
 
@@ -272,7 +272,7 @@ def test_names_with_spaces_stand_in_quotes(
     assert magic('last "my protein 5 mg/ml"').frames == 2
     assert magic("last 'my protein 5 mg_ml'").frames == 2
     picture = tmp_path / "my file.png"
-    assert magic(f'plot frames --save "{picture}"') == picture
+    assert magic(f'plot frames -o "{picture}"') == picture
     assert is_drawn(imread(picture))
     complete = next(iter(magic_completions(shell, "%h5xs last ")))
     assert magic(f"last {complete}").frames == 2

@@ -32,7 +32,7 @@ NAMES = [
 def test_rings_are_those_of_the_calibrant_that_a_sample_is_called_after(
     name: str, calibrant: str | None, reason: str, patterns: Any
 ) -> None:
-    rings = rings_for(ShownRun(raw_uid="", sample="s", name=name, patterns=patterns))
+    rings = rings_for(name, [pattern.detector for pattern in patterns.values()])
     if calibrant is not None:
         assert rings == calibrant, reason
         return
