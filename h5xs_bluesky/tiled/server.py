@@ -15,7 +15,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final
+
+import uvicorn
 
 from h5xs_bluesky.errors import ConfigurationError, ServerError
 from h5xs_bluesky.tiled.files import ROOTS_VARIABLE
@@ -141,8 +144,6 @@ def serve(options: ServerOptions, *, announce: Callable[[str, str], None]) -> No
     OSError
         If the address is taken, or the server does not start.
     """
-    import uvicorn
-
     api_key = options.api_key or secrets.token_hex(32)
     if options.roots:
         named = os.pathsep.join(str(root.resolve()) for root in options.roots)
@@ -151,16 +152,18 @@ def serve(options: ServerOptions, *, announce: Callable[[str, str], None]) -> No
         _prepare_catalog(catalog)
         _write_without_waiting()
         app = _application(server_configuration(options, catalog=catalog, api_key=api_key))
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_STOP_WITHIN_S)
-        )
         stop = threading.Event()
+        server = _Server(
+            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_STOP_WITHIN_S),
+            stop=stop,
+        )
         watcher = threading.Thread(
             target=_watch,
             args=(server, _address(listening), catalog, options, api_key, announce, stop),
             name="watch folder",
             daemon=True,  # its client goes on asking for half a minute when the server is gone
         )
+        server.watcher = watcher
         watcher.start()
         try:
             server.run(sockets=[listening])
@@ -169,6 +172,28 @@ def serve(options: ServerOptions, *, announce: Callable[[str, str], None]) -> No
         finally:
             stop.set()
             watcher.join(_STOP_WITHIN_S)
+
+
+class _Server(uvicorn.Server):
+    """Ends once its watcher has, which publishes through it and would wait for answers."""
+
+    watcher: threading.Thread
+
+    def __init__(self, config: uvicorn.Config, *, stop: threading.Event) -> None:
+        super().__init__(config)
+        self._stop = stop
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal; the second one ends at once what the first one has not."""
+        if self._stop.is_set():
+            super().handle_exit(sig, frame)
+            return
+        self._stop.set()
+        threading.Thread(target=self._exit_behind_watcher, daemon=True).start()
+
+    def _exit_behind_watcher(self) -> None:
+        self.watcher.join(_STOP_WITHIN_S)
+        self.should_exit = True
 
 
 def _write_without_waiting() -> None:
