@@ -631,7 +631,7 @@ def test_watching_ends_where_waiting_does_not_help(
     server, folder = target
     options = [str(folder), f"--to={address or server.address}", f"--api-key={key}", "--watch"]
     command = [sys.executable, "-m", "h5xs_bluesky.cli", "publish", *options]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
