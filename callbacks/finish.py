@@ -2,6 +2,7 @@
 
 import json
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from h5xs_bluesky.api.processed_documents import ProcessedRun
 from h5xs_bluesky.callbacks.raw_writer import RawWriter
 from h5xs_bluesky.callbacks.reducer import RunReducer
 from h5xs_bluesky.config import Beamline
-from h5xs_bluesky.errors import FileInUseError, H5xsError, ReductionError
+from h5xs_bluesky.errors import FileInUseError, H5xsError, ReductionError, details_of
 from h5xs_bluesky.io.experiment import measurement_in, open_for_reading
 from h5xs_bluesky.io.known_samples import KnownSample, buffers_of, known_samples
 from h5xs_bluesky.io.names import join_names, split_names
@@ -50,7 +51,9 @@ def finish_run(experiment: Path, writer: RawWriter, reducer: RunReducer) -> None
     except H5xsError as error:
         status.fail(str(error))
     except Exception as error:
-        logger.exception("Run %s could not be finished", status.uid[:8])
+        if details_of(error):
+            logger.exception("Run %s could not be finished", status.uid[:8])
+        status.incomplete |= isinstance(error, OSError)
         status.fail(f"{type(error).__name__}: {error}")
     finally:
         raw = writer.contents.stop or {"exit_status": "abort", "reason": "no stop document came"}
@@ -60,8 +63,15 @@ def finish_run(experiment: Path, writer: RawWriter, reducer: RunReducer) -> None
             )
         )
         writer.publish()
+        if status.incomplete or not writer.published:
+            status.fail(
+                f"not all of it could be written; {status.acknowledged} frames are safe in "
+                f"{status.folder}. Free the disk, then: h5xs repair {experiment}; and repeat the "
+                "sample"
+            )
         status.finished = True
-        status.write_if_changed()
+        with suppress(OSError):  # the next tick tries again
+            status.write_if_changed()
         writer.folder.close()
 
 
@@ -73,7 +83,7 @@ def _finish_processed(
     reducer.close()
     with open_for_reading(path) as file:
         live = read_processed(file)
-    live = _with_trans(live, experiment, writer.folder, reducer)
+    live = _with_trans(live, experiment, writer, reducer)
     sample = _averaged(live, writer, reducer)
     provenance = Provenance(
         frames=beamline.reduction_process(status.uid),
@@ -138,17 +148,19 @@ def _tell_subtraction(
 
 
 def _with_trans(
-    live: ReducedSample, experiment: Path, folder: RunFolder, reducer: RunReducer
+    live: ReducedSample, experiment: Path, writer: RawWriter, reducer: RunReducer
 ) -> ReducedSample:
     """Fill in what tells the transmitted beam and was not known during the run.
 
     Where that fails, the frames are averaged without.
     """
-    beamline, status = reducer.configuration.beamline, reducer.status
+    beamline, status, folder = reducer.configuration.beamline, reducer.status, writer.folder
     monitors = beamline.monitors
     try:
         if monitors is None or monitors.asynchronous is None:
             completed, problems = complete_trans(live, None, beamline)
+        elif not writer.published:  # they are read from there
+            return live
         else:
             with open_for_reading(folder.path / schema.RUN_FILE) as file:
                 frames = FramesOfSample(
@@ -159,7 +171,7 @@ def _with_trans(
                 )
                 completed, problems = complete_trans(live, frames, beamline)
     except (H5xsError, OSError) as error:
-        logger.exception("The monitors could not be read")
+        logger.debug("The monitors could not be read", exc_info=error)
         status.fail(f"monitors: {type(error).__name__}: {error}")
         return live
     for problem in problems:

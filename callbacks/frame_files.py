@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from h5xs_bluesky import schema
 from h5xs_bluesky.callbacks.documents import FrameStack
 from h5xs_bluesky.callbacks.external_reader import Arrival
+from h5xs_bluesky.errors import details_of
 from h5xs_bluesky.io.frames import FrameFile, LinkedFrames
 from h5xs_bluesky.io.journal import FrameReference
 from h5xs_bluesky.io.run_files import RunFolder
@@ -157,8 +158,12 @@ class FrameFiles:
         for file in files:
             try:
                 file.close()
-            except (OSError, RuntimeError):
-                logger.exception("%s could not be closed: h5xs repair makes it readable", file.path)
+            except (OSError, RuntimeError) as error:
+                logger.error(
+                    "%s could not be closed: h5xs repair makes it readable: %s",
+                    *(file.path, error),
+                    exc_info=details_of(error),
+                )
 
     def _file(self, kind: _Kind, frames_per_event: int) -> FrameFile:
         stream, field, shape, dtype, reconstructed = kind

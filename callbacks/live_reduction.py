@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -232,7 +233,8 @@ class LiveReduction:
         """
         done = self._room.wait_empty(timeout_s)
         if done:
-            self._write_status()
+            with suppress(OSError):  # the ticker tells it
+                self._write_status()
         return done
 
     def close(self) -> None:

@@ -242,6 +242,7 @@ class Pipeline:
                 events = run.writer.write_arrival(arrival, rows)
                 run.status.count(acknowledged=frames)
             except Exception as error:  # noqa: BLE001 - the pixels are still where they were
+                run.status.incomplete |= isinstance(error, OSError)
                 run.status.count(missing=frames)
                 run.status.fail(f"{wanted.field}: {type(error).__name__}: {error}")
         for _ in events[1:]:
@@ -292,6 +293,7 @@ class Pipeline:
                 run.writer.keep(name, early)
             run.writer.record("stop", doc, time.time())
         except OSError as error:
+            run.status.incomplete = True
             run.status.fail(f"stop: {type(error).__name__}: {error}")
         self._place_early(run)
         self._finish_if_done(run)
@@ -335,6 +337,7 @@ class Pipeline:
         try:
             run.writer.close()
         except OSError as error:
+            run.status.incomplete = True
             run.status.fail(f"{type(error).__name__}: {error}")
         run.link()
         self._reducer.then(partial(finish_run, run.experiment, run.writer, run.reducer))
@@ -377,6 +380,7 @@ def _frames_in(name: str, doc: Document) -> int:
 
 def _lose(status: RunStatus, name: str, frames: int, error: Exception) -> None:
     """Count what could not be written; the next document tells the scan."""
+    status.incomplete |= isinstance(error, OSError)
     status.count(lost=frames)
     status.fail(f"{name}: {type(error).__name__}: {error}")
     if frames or name == "start":

@@ -16,6 +16,7 @@ from h5xs_bluesky.callbacks.documents import Document, FrameStack
 from h5xs_bluesky.callbacks.external_reader import Arrival
 from h5xs_bluesky.callbacks.frame_files import FrameFiles
 from h5xs_bluesky.callbacks.rows import AcknowledgedEvent
+from h5xs_bluesky.errors import details_of
 from h5xs_bluesky.io.journal import JournalWriter
 from h5xs_bluesky.io.run_contents import (
     FOUND,
@@ -49,6 +50,11 @@ class RawWriter:
         Attributes of the sample's group; more may be added later.
     tell
         Called with what went wrong and lost nothing.
+
+    Attributes
+    ----------
+    published : bool
+        Whether the run file was replaced when that was last tried.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class RawWriter:
         self._frames = FrameFiles(folder)
         self._tell = tell
         self._unpublished = False
+        self.published = False
         self._next_publication = 0.0
         self._reading = threading.Lock()  # of the contents, which must not change meanwhile
 
@@ -160,13 +167,16 @@ class RawWriter:
 
     def publish(self) -> None:
         """Replace the run file; where that fails, readers see less, and nothing is lost."""
+        self.published = False
         began = time.monotonic()
         self._unpublished = False
         try:
             with self._reading:
                 write_run_file(self.folder.path, self.contents, self.metadata)
+            self.published = True
         except Exception as error:
-            logger.exception("%s could not be replaced", self.folder.path / schema.RUN_FILE)
+            if details_of(error):
+                logger.exception("%s could not be replaced", self.folder.path / schema.RUN_FILE)
             self._tell(f"{schema.RUN_FILE} could not be replaced: {type(error).__name__}: {error}")
         now = time.monotonic()
         self._next_publication = now + (now - began) / _SHARE_OF_PUBLISHING
@@ -192,14 +202,17 @@ class RawWriter:
         for name, stream in self._streams.items():
             try:
                 stream.flush()
-            except (OSError, RuntimeError):  # as when an event is written: the journal has them
-                logger.exception("Scalars of stream %s could not be written", name)
+            except (OSError, RuntimeError) as error:  # as when an event is written
+                self._tell_of_scalars(name, error)
 
     def close(self) -> None:
         """Close all files and write the run file for the last time; the folder stays claimed."""
         try:
-            for stream in self._streams.values():
-                _close(stream)
+            for name, stream in self._streams.items():
+                try:
+                    stream.close()
+                except (OSError, RuntimeError) as error:
+                    self._tell_of_scalars(name, error)
             self._frames.close()
             self._journal.sync()
         finally:
@@ -234,8 +247,14 @@ class RawWriter:
                     values=doc.get("data", {}),
                     timestamps=doc.get("timestamps", {}),
                 )
-        except (OSError, RuntimeError):  # the journal has them; a repair writes them from there
-            logger.exception("Scalars of stream %s could not be written", stream)
+        except (OSError, RuntimeError) as error:
+            self._tell_of_scalars(stream, error)
+
+    def _tell_of_scalars(self, stream: str, error: Exception) -> None:
+        self._tell(
+            f"numbers of stream {stream!r} could not be written: {error}: h5xs repair writes them "
+            "from the journal"
+        )
 
 
 def _by_event(arrival: Arrival) -> list[Any]:
@@ -264,10 +283,3 @@ def _part(arrival: Arrival, record: Document, first: int) -> dict[str, Any]:
 def _stamps(doc: Document, field: str) -> NDArray[np.float64]:
     stamps = doc.get("timestamps", {}).get(field, doc["time"])
     return np.atleast_1d(np.asarray(stamps, dtype=float)).ravel()
-
-
-def _close(file: StreamFile) -> None:
-    try:
-        file.close()
-    except (OSError, RuntimeError):
-        logger.exception("%s could not be closed: h5xs repair makes it readable", file.path)

@@ -20,7 +20,7 @@ from h5xs_bluesky.callbacks.room import Room
 from h5xs_bluesky.callbacks.rows import AcknowledgedEvent
 from h5xs_bluesky.callbacks.status import RunStatus
 from h5xs_bluesky.callbacks.subscribers import Subscribers
-from h5xs_bluesky.errors import ReductionError
+from h5xs_bluesky.errors import ReductionError, details_of
 from h5xs_bluesky.io.frames import open_frames, read_frame
 from h5xs_bluesky.io.processed import LiveProcessedFile
 from h5xs_bluesky.io.provenance import Provenance
@@ -158,7 +158,7 @@ class RunReducer:
             self.file.append(frame, transmitted=position.transmitted, incident=position.incident)
             self.file.flush()
         except (OSError, RuntimeError) as error:
-            self.broken = True
+            self.broken = self.status.incomplete = True
             self.status.fail(
                 f"{schema.PROCESSED_FILE} could not be written: {error}; the raw frames are not "
                 "affected, reduce them later with load_data()"
@@ -262,8 +262,14 @@ class Reducer:
             try:
                 positions = run.start(event, self._submit)
             except Exception as error:
-                logger.exception("The reduction of event %d could not begin", event.row)
+                logger.log(
+                    logging.ERROR if details_of(error) else logging.DEBUG,
+                    "The reduction of event %d could not begin",
+                    event.row,
+                    exc_info=error,
+                )
                 run.broken = True
+                run.status.incomplete |= isinstance(error, OSError)
                 frames = sum(reference.rows for reference in event.references.values())
                 run.status.count(failed=frames)
                 run.status.fail(f"{type(error).__name__}: {error}")

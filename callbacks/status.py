@@ -25,7 +25,8 @@ class RunStatus:
     Every frame received is acknowledged once it is safe on disk, or lost where it could not be
     written, or missing where documents announced it and it was not found; then, where a detector
     of the configuration wrote it, reduced or failed. Frames of other cameras are only
-    acknowledged. `queue` counts the frames that are on their way, `behind` those of them that are
+    acknowledged. A run is `incomplete` where the disk did not take all documents, frames and files.
+    `queue` counts the frames that are on their way, `behind` those of them that are
     safe on disk and wait for the reduction. A run is `stopped` once its last document came, and
     `finished` once its frames are averaged.
     """
@@ -48,6 +49,7 @@ class RunStatus:
     warnings: list[str] = field(default_factory=list)
     lost_reason: str = ""
     lost_told: bool = field(default=False, metadata=_PRIVATE)
+    incomplete: bool = field(default=False, metadata=_PRIVATE)
     placed: threading.Event = field(default_factory=threading.Event, metadata=_PRIVATE)
     _written: str = field(default="", metadata=_PRIVATE)
     _lock: threading.Lock = field(default_factory=threading.Lock, metadata=_PRIVATE)
@@ -103,10 +105,12 @@ class StatusTicker:
         self._thread.join()
 
     def _loop(self) -> None:
-        ended = False
+        ended, level = False, logging.ERROR
         while not ended:
             ended = self._closing.wait(self._period_s)
             try:
                 self._tick()
-            except OSError:
-                logger.exception("The status files could not be written")
+                level = logging.ERROR
+            except OSError as error:
+                logger.log(level, "The status files could not be written: %s", error)
+                level = logging.DEBUG  # the next one says the same

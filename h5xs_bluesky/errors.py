@@ -67,3 +67,20 @@ class FramesNotSavedError(H5xsError, RuntimeError):
 
 class ServerError(H5xsError, ConnectionError):
     """A server that belongs to this session has ended or does not answer."""
+
+
+def details_of(error: BaseException) -> BaseException | None:
+    """Give what a log shows of an error beyond its message: nothing where that says it all.
+
+    Parameters
+    ----------
+    error
+        One of ours, or of the operating system, does; of all others the traceback is shown.
+
+    Returns
+    -------
+    BaseException or None
+        For `exc_info`.
+    """
+    told = isinstance(error, H5xsError) or getattr(error, "errno", None) is not None
+    return None if told else error

@@ -45,10 +45,11 @@ def _show(found: list[Repaired]) -> None:
     for sample in found:
         frames = ", ".join(f"{field}: {count}" for field, count in sample.frames.items())
         outcome = "repaired " + ", ".join(sample.files) if sample.files else "nothing to repair"
+        known = sample.ended is not None
         table.add_row(
             sample.sample,
-            frames or "none",
-            "ended" if sample.ended else "cut short",
+            (frames or "none") if known else "?",
+            ("ended" if sample.ended else "cut short") if known else "?",
             sample.problem or outcome,
         )
     console.print(table)

@@ -16,7 +16,6 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError, RefusedError
 from h5xs_bluesky.io.attributes import text_attribute
 from h5xs_bluesky.io.corrections import save_corrections
-from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.links import follow
 from h5xs_bluesky.io.opening import DAMAGE, open_whole
 from h5xs_bluesky.io.py4xs_files import (
@@ -26,6 +25,7 @@ from h5xs_bluesky.io.py4xs_files import (
     with_fields_among,
 )
 from h5xs_bluesky.io.replace import FileLock, replace_whole
+from h5xs_bluesky.io.writing import made_in_memory
 from h5xs_bluesky.reduction.detector import Detector
 from h5xs_bluesky.reduction.qgrid import QGrid
 
@@ -190,7 +190,7 @@ def prepare_experiment(folder: Path, settings: ExperimentSettings) -> Experiment
             save_corrections(folder, settings.detectors)
             with (
                 replace_whole(path) as temporary,
-                h5py.File(temporary, "w", libver=LIBVER) as file,
+                made_in_memory(temporary) as file,
             ):
                 settings.write(file)
             return settings
@@ -226,7 +226,7 @@ def write_settings(path: Path, settings: ExperimentSettings) -> None:
         if path.exists():
             _replace(path, settings.write_detectors)
             return
-        with replace_whole(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
+        with replace_whole(path) as temporary, made_in_memory(temporary) as file:
             settings.write(file)
 
 
@@ -261,7 +261,7 @@ def _replace(path: Path, change: Callable[[h5py.File], None]) -> None:
     """Do so with a file whose folder is locked."""
     with (
         replace_whole(path) as temporary,
-        h5py.File(temporary, "w", libver=LIBVER) as new,
+        made_in_memory(temporary) as new,
         open_for_reading(path) as old,
     ):
         for key, value in old.attrs.items():

@@ -15,8 +15,9 @@ from h5xs_bluesky.io.bitshuffle import decompress
 from h5xs_bluesky.io.opening import open_frames as open_frames
 from h5xs_bluesky.io.opening import refresh as refresh
 from h5xs_bluesky.io.presence import refuse_absent
+from h5xs_bluesky.io.writing import LIBVER as LIBVER
+from h5xs_bluesky.io.writing import close_growing, make_growing, open_growing, telling
 
-LIBVER = ("v110", "v110")
 _BITSHUFFLE = 32008
 _LZ4 = 2
 _ROWS = 1024  # of a chunk of timestamps
@@ -34,10 +35,8 @@ class _Index:
         self._positions = file[schema.POSITION]
         self._committed = file[schema.COMMITTED]
 
-    @classmethod
-    def create(
-        cls, file: h5py.File, *, field: str, frames_per_event: int, reconstructed: bool
-    ) -> "_Index":
+    @staticmethod
+    def create(file: h5py.File, *, field: str, frames_per_event: int, reconstructed: bool) -> None:
         """Lay it out in a file."""
         timestamps = _column(file, schema.TIMESTAMPS, np.float64, np.nan)
         timestamps.attrs[schema.FIELD] = np.bytes_(field.encode())
@@ -45,7 +44,6 @@ class _Index:
         timestamps.attrs[schema.RECONSTRUCTED] = reconstructed
         _column(file, schema.POSITION, np.int64, schema.NO_POSITION)
         file.create_dataset(schema.COMMITTED, data=np.zeros(1, np.int64))
-        return cls(file)
 
     def write(
         self, first: int, timestamps: NDArray[np.float64], positions: NDArray[np.int64]
@@ -118,22 +116,23 @@ class FrameFile:
         self.dtype = dtype
         self.frames_per_event = frames_per_event
         self._lock = threading.Lock()
-        self._file = h5py.File(path, "x", libver=LIBVER)
-        self._data = self._file.create_dataset(
-            schema.DATA,
-            shape=(0, *frame_shape),
-            maxshape=(None, *frame_shape),
-            chunks=(1, *frame_shape),
-            dtype=dtype,
-            **BITSHUFFLE_LZ4,
-        )
-        self._index = _Index.create(
-            self._file,
-            field=field,
-            frames_per_event=frames_per_event,
-            reconstructed=reconstructed,
-        )
-        self._file.swmr_mode = True
+
+        def lay_out(file: h5py.File) -> None:
+            file.create_dataset(
+                schema.DATA,
+                shape=(0, *frame_shape),
+                maxshape=(None, *frame_shape),
+                chunks=(1, *frame_shape),
+                dtype=dtype,
+                **BITSHUFFLE_LZ4,
+            )
+            _Index.create(
+                file, field=field, frames_per_event=frames_per_event, reconstructed=reconstructed
+            )
+
+        self._file = make_growing(path, lay_out)
+        self._data = self._file[schema.DATA]
+        self._index = _Index(self._file)
         self.rows = 0
         self.committed = 0
 
@@ -166,7 +165,7 @@ class FrameFile:
             If the disk does not take them.
         """
         first, rows = self.rows, self.rows + len(chunks)
-        with self._lock:
+        with self._lock, telling(self.path):
             self._data.resize(rows, axis=0)
             for row, chunk in enumerate(chunks, start=first):
                 self._data.id.write_direct_chunk((row, *[0] * len(self.frame_shape)), chunk)
@@ -182,7 +181,7 @@ class FrameFile:
         OSError
             If the disk does not take them.
         """
-        with self._lock:
+        with self._lock, telling(self.path):
             self._index.commit(self.rows)
         self.committed = self.rows
 
@@ -198,11 +197,13 @@ class FrameFile:
         OSError
             If even that cannot be written; `h5xs repair` then makes the file readable.
         """
-        with self._lock:
-            if max(self._data.shape[0], len(self._index)) > self.committed:
-                self._data.resize(self.committed, axis=0)
-                self._index.cut(self.committed)
-            self._file.close()
+        with self._lock, telling(self.path):
+            try:
+                if max(self._data.shape[0], len(self._index)) > self.committed:
+                    self._data.resize(self.committed, axis=0)
+                    self._index.cut(self.committed)
+            finally:
+                close_growing(self._file, self.path)
 
 
 class LinkedFrames:
@@ -228,12 +229,13 @@ class LinkedFrames:
     ) -> None:
         self.path = path
         self.frames_per_event = frames_per_event
-        self._file = h5py.File(path, "x", libver=LIBVER)
-        self._file[schema.DATA] = h5py.ExternalLink(target, dataset)
-        self._index = _Index.create(
-            self._file, field=field, frames_per_event=frames_per_event, reconstructed=True
-        )
-        self._file.swmr_mode = True
+
+        def lay_out(file: h5py.File) -> None:
+            file[schema.DATA] = h5py.ExternalLink(target, dataset)
+            _Index.create(file, field=field, frames_per_event=frames_per_event, reconstructed=True)
+
+        self._file = make_growing(path, lay_out)
+        self._index = _Index(self._file)
         self._rows = 0
 
     def takes(self, first: int, *, positions: NDArray[np.int64]) -> bool:
@@ -252,7 +254,8 @@ class LinkedFrames:
             If the disk does not take them.
         """
         self._resume()
-        self._index.write(first, timestamps, positions)
+        with telling(self.path):
+            self._index.write(first, timestamps, positions)
         self._rows = max(self._rows, first + len(positions))
 
     def commit(self) -> None:
@@ -263,17 +266,23 @@ class LinkedFrames:
         OSError
             If the disk does not take them.
         """
-        self._index.commit(self._rows)
+        with telling(self.path):
+            self._index.commit(self._rows)
 
     def close(self) -> None:
-        """Close the file; what is noted after that opens it again."""
-        self._file.close()
+        """Close the file; what is noted after that opens it again.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; `h5xs repair` then makes the file readable.
+        """
+        close_growing(self._file, self.path)
 
     def _resume(self) -> None:
         if not self._file:
-            self._file = h5py.File(self.path, "r+", libver=LIBVER)
+            self._file = open_growing(self.path)
             self._index = _Index(self._file)
-            self._file.swmr_mode = True
 
 
 def committed_frames(file: h5py.Group) -> int:

@@ -91,9 +91,10 @@ class JournalWriter:
         try:
             while left:
                 left = left[self._file.write(left) :]
-        except OSError:
+        except OSError as error:
             self._file.seek(begin)
             self._file.truncate(begin)
+            error.filename = str(self.path)
             raise
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.provenance import Process
 from h5xs_bluesky.io.replace import replace_whole
+from h5xs_bluesky.io.writing import LIBVER, made_in_memory
 from h5xs_bluesky.reduction.detector import Detector
 
 _CLASSES = {  # of NeXus, by that of canSAS
@@ -89,7 +89,7 @@ def write_nxcansas(path: Path, entry: CanSasEntry) -> None:
     """
     with (
         replace_whole(path) as temporary,
-        h5py.File(temporary, "w", libver=LIBVER) as file,
+        made_in_memory(temporary) as file,
     ):
         _write_entry(file, entry)
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError
 from h5xs_bluesky.io.chromatograms import read_chromatogram, write_chromatogram
-from h5xs_bluesky.io.frames import LIBVER, refresh
+from h5xs_bluesky.io.frames import refresh
 from h5xs_bluesky.io.links import follow, refuse_outside
 from h5xs_bluesky.io.provenance import Provenance, write_provenance
-from h5xs_bluesky.io.replace import replace_whole, temporary_beside
+from h5xs_bluesky.io.replace import replace_whole
+from h5xs_bluesky.io.writing import close_growing, made_in_memory, make_growing, telling
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.average import Average
 from h5xs_bluesky.reduction.merge import merge_detectors
@@ -53,48 +54,68 @@ class LiveProcessedFile:
     ) -> None:
         self.extensions = tuple(extensions)
         self.rows = 0
-        temporary = temporary_beside(path)
-        self._file = h5py.File(temporary, "x", libver=LIBVER)
-        processed = self._file.create_group(schema.PROCESSED)
-        reduction = self._file.create_group(schema.REDUCTION)
-        self._curves = {
-            name: _growing(processed, name, (2, bins)) for name in (*extensions, schema.MERGED)
-        }
-        self._accumulators = {
-            name: _growing(reduction.create_group(name), schema.ACCUMULATORS, (5, bins))
-            for name in extensions
-        }
-        self._monitors = {
-            name: _growing(reduction, name, ()) for name in (schema.TRANSMITTED, schema.INCIDENT)
-        }
-        write_provenance(reduction, provenance)
-        self._file.swmr_mode = True
-        self._file.flush()
-        temporary.rename(path)
+        self._path = path
+
+        def lay_out(file: h5py.File) -> None:
+            processed = file.create_group(schema.PROCESSED)
+            reduction = file.create_group(schema.REDUCTION)
+            for name in (*extensions, schema.MERGED):
+                _growing(processed, name, (2, bins))
+            for name in extensions:
+                _growing(reduction.create_group(name), schema.ACCUMULATORS, (5, bins))
+            for name in (schema.TRANSMITTED, schema.INCIDENT):
+                _growing(reduction, name, ())
+            write_provenance(reduction, provenance)
+
+        self._file = make_growing(path, lay_out)
+        processed, reduction = self._file[schema.PROCESSED], self._file[schema.REDUCTION]
+        self._curves = {name: processed[name] for name in (*extensions, schema.MERGED)}
+        self._accumulators = {name: reduction[name][schema.ACCUMULATORS] for name in extensions}
+        self._monitors = {name: reduction[name] for name in (schema.TRANSMITTED, schema.INCIDENT)}
 
     def append(
         self, frame: Mapping[str, Accumulators], *, transmitted: float, incident: float
     ) -> None:
-        """Append one frame position: its accumulators, one set (nq,) for every detector."""
-        for name in self.extensions:
-            _append(self._accumulators[name], frame[name].to_array())
-            _append(self._curves[name], frame[name].curve())
-        _append(self._curves[schema.MERGED], merge_detectors(frame).curve())
-        _append(self._monitors[schema.TRANSMITTED], np.float64(transmitted))
-        _append(self._monitors[schema.INCIDENT], np.float64(incident))
+        """Append one frame position: its accumulators, one set (nq,) for every detector.
+
+        Raises
+        ------
+        OSError
+            If the disk does not take it.
+        """
+        with telling(self._path):
+            for name in self.extensions:
+                _append(self._accumulators[name], frame[name].to_array())
+                _append(self._curves[name], frame[name].curve())
+            _append(self._curves[schema.MERGED], merge_detectors(frame).curve())
+            _append(self._monitors[schema.TRANSMITTED], np.float64(transmitted))
+            _append(self._monitors[schema.INCIDENT], np.float64(incident))
         self.rows += 1
 
     def flush(self) -> None:
-        """Make the rows appended so far visible to other processes."""
-        self._file.flush()
+        """Make the rows appended so far visible to other processes.
+
+        Raises
+        ------
+        OSError
+            If the disk does not take them.
+        """
+        with telling(self._path):
+            self._file.flush()
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file.
+
+        Raises
+        ------
+        OSError
+            If the disk does not take what waits; `h5xs repair` then makes the file readable.
+        """
+        close_growing(self._file, self._path)
 
 
-def _growing(group: h5py.Group, name: str, row_shape: tuple[int, ...]) -> h5py.Dataset:
-    return group.create_dataset(
+def _growing(group: h5py.Group, name: str, row_shape: tuple[int, ...]) -> None:
+    group.create_dataset(
         name,
         shape=(0, *row_shape),
         maxshape=(None, *row_shape),
@@ -120,7 +141,7 @@ def write_processed(path: Path, sample: ReducedSample, *, provenance: Provenance
     """
     with (
         replace_whole(path) as temporary,
-        h5py.File(temporary, "w", libver=LIBVER) as file,
+        made_in_memory(temporary) as file,
     ):
         write_reduced(file, sample, provenance=provenance)
 

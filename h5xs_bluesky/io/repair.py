@@ -3,13 +3,13 @@
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.errors import FileFormatError, FileInUseError, H5xsError
+from h5xs_bluesky.errors import FileFormatError, FileInUseError, H5xsError, details_of
 from h5xs_bluesky.io.damage import damage_of, linked_files, missing_rows
 from h5xs_bluesky.io.experiment import add_sample
 from h5xs_bluesky.io.journal import read_journal
@@ -22,7 +22,7 @@ from h5xs_bluesky.io.superblock import read_superblock, repair_superblock
 logger = logging.getLogger(__name__)
 
 _COMPLETE = (schema.RUN_FILE, schema.PROCESSED_FILE)  # from the moment that they have their names
-_TEMPORARY = re.compile(r"\.[^.]+-[0-9a-f]{8}\.\w+")  # as io.replace names them
+_TEMPORARY = re.compile(r"\..+-[0-9a-f]{8}\.\w+")  # as io.replace names them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +38,7 @@ class Repaired:
     files
         Files that had been left open and are readable again.
     ended
-        Whether the run had come to its end.
+        Whether the run had come to its end; None where that, and the frames, are not known.
     left_out
         What was wrong with records of the journal that do not fit the others.
     problem
@@ -48,7 +48,7 @@ class Repaired:
     sample: str
     frames: dict[str, int]
     files: tuple[str, ...] = ()
-    ended: bool = True
+    ended: bool | None = None
     left_out: tuple[str, ...] = ()
     problem: str = ""
 
@@ -69,14 +69,17 @@ def repair_experiment(folder: Path) -> list[Repaired]:
             found.append(Repaired(sample=path.name, frames={}, problem=str(error)))
             continue
         try:
-            found.append(repair_sample(claimed))
+            done = Repaired(sample=path.name, frames={})
+            done = repair_sample(claimed)
             if (folder / schema.EXPERIMENT_FILE).exists():
                 add_sample(folder, path.name)
         except Exception as error:  # the other samples are not to suffer from it
-            logger.exception("%s could not be repaired", path)
+            if details_of(error):
+                logger.exception("%s could not be repaired", path)
             problem = str(error) if isinstance(error, H5xsError | OSError) else repr(error)
-            found.append(Repaired(sample=path.name, frames={}, problem=problem))
+            done = replace(done, problem="; ".join(filter(None, [done.problem, problem])))
         finally:
+            found.append(done)
             claimed.close()
     return found
 
@@ -84,30 +87,24 @@ def repair_experiment(folder: Path) -> list[Repaired]:
 def repair_sample(folder: RunFolder) -> Repaired:
     """Repair one sample that is claimed: its writer is dead.
 
-    The files that it left open are made readable, and the run file is written anew from the
-    journal, which is the truth: scalars come from there, and rows beyond it do not count.
+    The run file is written anew from the journal, which is the truth: scalars come from there, and
+    rows beyond it do not count. Then the files that it left open are made readable. What the disk
+    does not take is told, and is done by the next repair.
 
     Raises
     ------
     FileFormatError
         If the journal is damaged before its end.
     OSError
-        If a file cannot be read or written.
+        If the journal cannot be read.
     """
-    for leftover in folder.path.iterdir():
-        if _TEMPORARY.fullmatch(leftover.name):
-            leftover.unlink()
     records = read_journal(folder.path / schema.JOURNAL_FILE)
     contents = RunContents.from_records(records, keep_scalars=True)
-    ours = _our_files(folder.path, contents)
-    opened = [path for path in ours if _repair_file(path)]
-    run_file = folder.path / schema.RUN_FILE
-    if run_file.exists() and (problem := _damage_of_run(run_file, contents)):
-        logger.warning("%s is written anew from the journal: %s", run_file, problem)
-        write_run_file(folder.path, contents, _attributes(folder.path, contents))
-        opened = [*{*opened, run_file}]
-    elif opened or contents.stop is None or not run_file.exists():
-        write_run_file(folder.path, contents, sample_attributes(folder.path))
+    repaired: list[Path] = []
+    try:
+        problem = "; ".join(_repair_files(folder.path, contents, repaired))
+    except OSError as error:
+        problem = str(error)
     return Repaired(
         sample=folder.sample,
         frames={
@@ -115,11 +112,35 @@ def repair_sample(folder: RunFolder) -> Repaired:
             for stream in contents.streams.values()
             for field, files in stream.frames.items()
         },
-        files=tuple(path.name for path in opened),
+        files=tuple(path.name for path in repaired),
         ended=contents.stop is not None,
         left_out=tuple(contents.left_out),
-        problem="; ".join(_lost(folder.path, contents)),
+        problem=problem,
     )
+
+
+def _repair_files(folder: Path, contents: RunContents, repaired: list[Path]) -> list[str]:
+    """Repair a sample's files, each of which is then in `repaired`; gives what is lost.
+
+    The run file comes first: that the others were left open tells the next repair, if it cannot be
+    written now, that their numbers have to come from the journal.
+    """
+    for leftover in folder.iterdir():
+        if _TEMPORARY.fullmatch(leftover.name):
+            leftover.unlink()
+    left_open = [path for path in _our_files(folder, contents) if _was_left_open(path)]
+    run_file = folder / schema.RUN_FILE
+    if run_file.exists() and (problem := _damage_of_run(run_file, contents)):
+        logger.warning("%s is written anew from the journal: %s", run_file, problem)
+        write_run_file(folder, contents, _attributes(folder, contents))
+        repaired.append(run_file)
+    elif left_open or contents.stop is None or not run_file.exists():
+        write_run_file(folder, contents, sample_attributes(folder))
+    for path in left_open:
+        if path != run_file:
+            repair_superblock(path)
+            repaired.append(path)
+    return list(_lost(folder, contents))
 
 
 def _damage_of_run(run_file: Path, contents: RunContents) -> str:
@@ -178,18 +199,15 @@ def _our_files(folder: Path, contents: RunContents) -> list[Path]:
     ]
 
 
-def _repair_file(path: Path) -> bool:
-    """Repair a file that was left open; one without a superblock cannot hold data.
+def _was_left_open(path: Path) -> bool:
+    """Tell whether a file needs repair; one without a superblock cannot hold data.
 
     One that was complete and is cut short is left: HDF5 would give zeros. Frames are looked at one
     by one when they are read.
     """
     try:
         found = read_superblock(path)
-        if not found.needs_repair or (found.is_cut and path.name in _COMPLETE):
-            return False
-        repair_superblock(path)
     except FileFormatError:
         logger.exception("%s has nothing to bring back", path)
         return False
-    return True
+    return found.needs_repair and not (found.is_cut and path.name in _COMPLETE)

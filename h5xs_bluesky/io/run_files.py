@@ -11,11 +11,11 @@ import h5py
 import numpy as np
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.names import safe_name
 from h5xs_bluesky.io.opening import open_whole
 from h5xs_bluesky.io.replace import FileLock, replace_whole
 from h5xs_bluesky.io.run_contents import RunContents, StreamContents
+from h5xs_bluesky.io.writing import made_in_memory
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def write_run_file(folder: Path, contents: RunContents, metadata: Mapping[str, s
     """
     with (
         replace_whole(folder / schema.RUN_FILE) as temporary,
-        h5py.File(temporary, "w", libver=LIBVER) as file,
+        made_in_memory(temporary) as file,
     ):
         sample = file.create_group(folder.name)
         sample.attrs[schema.START] = to_json(contents.start)

@@ -7,12 +7,12 @@ import h5py
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.io.attributes import text_attribute
-from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.names import join_names
 from h5xs_bluesky.io.opening import open_whole
 from h5xs_bluesky.io.processed import write_reduced
 from h5xs_bluesky.io.provenance import Provenance
 from h5xs_bluesky.io.replace import FileLock, replace_whole
+from h5xs_bluesky.io.writing import made_in_memory
 from h5xs_bluesky.reduction.sample import ReducedSample
 
 _LOCK_TIMEOUT_S = 30.0
@@ -93,7 +93,7 @@ def _replace(
     try:
         with (
             replace_whole(sidecar) as temporary,
-            h5py.File(temporary, "w", libver=LIBVER) as new,
+            made_in_memory(temporary) as new,
         ):
             new.attrs[schema.SCHEMA] = schema.SCHEMA_VERSION
             if not sidecar.exists():

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.names import safe_name
+from h5xs_bluesky.io.writing import close_growing, make_growing, telling
 
 _ROWS = 1024  # of a chunk
 
@@ -41,23 +41,20 @@ class StreamFile:
         self._period_s = period_s
         self._flushed = clock.monotonic()
         self._waiting: dict[str, list[float]] = {}
-        self._file = h5py.File(path, "x", libver=LIBVER)
-        self._columns = {
-            schema.TIME: self._column(schema.TIME, np.float64),
-            schema.SEQ_NUM: self._column(schema.SEQ_NUM, np.int64),
-        }
+        members = [schema.TIME, schema.SEQ_NUM]
         for group in (schema.DATA, schema.TIMESTAMPS):
-            self._file.create_group(group)
-            for name in self._scalars:
-                member = f"{group}/{safe_name(name)}"
-                self._columns[member] = self._column(member, np.float64)
-        self._file.swmr_mode = True
-        self.rows = 0
+            members += [f"{group}/{safe_name(name)}" for name in self._scalars]
 
-    def _column(self, name: str, dtype: type[np.generic]) -> h5py.Dataset:
-        return self._file.create_dataset(
-            name, shape=(0,), maxshape=(None,), chunks=(_ROWS,), dtype=dtype
-        )
+        def lay_out(file: h5py.File) -> None:
+            for group in (schema.DATA, schema.TIMESTAMPS):
+                file.create_group(group)
+            for member in members:
+                _column(file, member, np.int64 if member == schema.SEQ_NUM else np.float64)
+
+        self._file = make_growing(path, lay_out)
+        self._columns = {member: self._file[member] for member in members}
+        self._broken = False
+        self.rows = 0
 
     def append(
         self,
@@ -85,7 +82,7 @@ class StreamFile:
             self.flush()
 
     def flush(self) -> None:
-        """Write the rows that wait.
+        """Write the rows that wait; once the disk did not take some, none are written any more.
 
         Raises
         ------
@@ -93,15 +90,18 @@ class StreamFile:
             If the disk does not take them.
         """
         self._flushed = clock.monotonic()
-        if not self._waiting:
-            return
         waiting, self._waiting = self._waiting, {}
-        for member, values in waiting.items():
-            column = self._columns[member]
-            rows = column.shape[0]
-            column.resize(rows + len(values), axis=0)
-            column[rows:] = values
-        self._file.flush()
+        if not waiting or self._broken:
+            return
+        self._broken = True  # until all of it is written: columns do not get out of step
+        with telling(self.path):
+            for member, values in waiting.items():
+                column = self._columns[member]
+                rows = column.shape[0]
+                column.resize(rows + len(values), axis=0)
+                column[rows:] = values
+            self._file.flush()
+        self._broken = False
 
     def close(self) -> None:
         """Write the rows that wait, and close the file.
@@ -111,8 +111,14 @@ class StreamFile:
         OSError
             If the disk does not take them.
         """
-        self.flush()
-        self._file.close()
+        try:
+            self.flush()
+        finally:
+            close_growing(self._file, self.path)
+
+
+def _column(file: h5py.File, name: str, dtype: type[np.generic]) -> None:
+    file.create_dataset(name, shape=(0,), maxshape=(None,), chunks=(_ROWS,), dtype=dtype)
 
 
 def _number(value: Any) -> float:

@@ -91,5 +91,7 @@ class PictureScreen:
             with replace_whole(self._folder / f"{name}.png") as temporary:
                 figure.savefig(temporary, dpi=_DPI)
             self.drawings[name] += 1
+        except OSError as error:
+            self._complaints.tell("Writing pictures", error)
         except Exception as error:  # noqa: BLE001 - told, and nobody else's business
             self._complaints.tell(f"The picture {name!r}", error)

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from h5xs_bluesky.errors import H5xsError
+from h5xs_bluesky.errors import H5xsError, details_of
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +24,7 @@ class Complaints:
         level = logging.WARNING if expected else logging.ERROR
         level = logging.DEBUG if kind in self._known else level
         self._known.add(kind)
-        details = None if expected else error
-        logger.log(level, "%s failed, and is left out: %s", what, error, exc_info=details)
+        logger.log(level, "%s failed, and is left out: %s", what, error, exc_info=details_of(error))
 
 
 class Repeater:

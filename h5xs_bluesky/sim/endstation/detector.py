@@ -1,6 +1,7 @@
 """Area detectors of ophyd-async that write their frames as areaDetector's file plugin does."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
@@ -26,11 +27,14 @@ from ophyd_async.core import (
 
 from h5xs_bluesky.io.bitshuffle import compress
 from h5xs_bluesky.io.frames import BITSHUFFLE_LZ4
+from h5xs_bluesky.io.writing import close_growing, make_growing, telling
 from h5xs_bluesky.sim.endstation.frame_sources import FrameSource
 from h5xs_bluesky.sim.endstation.scene import Exposed, Scene
 
 if TYPE_CHECKING:
     from event_model import StreamRange
+
+logger = logging.getLogger(__name__)
 
 DATA = "/entry/data/data"
 TIMESTAMPS = "/entry/instrument/NDAttributes/NDArrayTimeStamp"
@@ -55,38 +59,52 @@ class IocFile:
     """
 
     def __init__(self, path: Path, shape: tuple[int, int], *, compressed: bool = True) -> None:
+        self.path = path
         self._compressed = compressed
-        self._file = h5py.File(path, "x", libver="latest")
-        self._frames = self._file.create_dataset(
-            DATA,
-            shape=(0, *shape),
-            maxshape=(None, *shape),
-            chunks=(1, *shape),
-            dtype=_DTYPE,
-            **(BITSHUFFLE_LZ4 if compressed else {}),
-        )
-        self._stamps = self._file.create_dataset(
-            TIMESTAMPS, shape=(0,), maxshape=(None,), chunks=(_ROWS,), dtype="<f8"
-        )
-        self._file.swmr_mode = True
+
+        def lay_out(file: h5py.File) -> None:
+            file.create_dataset(
+                DATA,
+                shape=(0, *shape),
+                maxshape=(None, *shape),
+                chunks=(1, *shape),
+                dtype=_DTYPE,
+                **(BITSHUFFLE_LZ4 if compressed else {}),
+            )
+            file.create_dataset(
+                TIMESTAMPS, shape=(0,), maxshape=(None,), chunks=(_ROWS,), dtype="<f8"
+            )
+
+        self._file = make_growing(path, lay_out)
+        self._frames, self._stamps = self._file[DATA], self._file[TIMESTAMPS]
         self.rows = 0
 
     def append(self, frame: NDArray[np.int32], stamp_s: float) -> None:
-        """Write a frame, and when its exposure began; both are there for readers afterwards."""
+        """Write a frame, and when its exposure began; both are there for readers afterwards.
+
+        Raises
+        ------
+        OSError
+            If the disk does not take it.
+        """
         row = self.rows
-        self._frames.resize(row + 1, axis=0)
-        self._stamps.resize(row + 1, axis=0)
-        self._stamps[row] = stamp_s
-        if self._compressed:
-            self._frames.id.write_direct_chunk((row, 0, 0), compress(frame))
-        else:
-            self._frames[row] = frame
-        self._file.flush()
+        with telling(self.path):
+            self._frames.resize(row + 1, axis=0)
+            self._stamps.resize(row + 1, axis=0)
+            self._stamps[row] = stamp_s
+            if self._compressed:
+                self._frames.id.write_direct_chunk((row, 0, 0), compress(frame))
+            else:
+                self._frames[row] = frame
+            self._file.flush()
         self.rows = row + 1
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file; one that the disk does not take is left as it is there."""
+        try:
+            close_growing(self._file, self.path)
+        except OSError as error:
+            logger.warning("A detector's file could not be closed: %s", error)
 
 
 class Camera:
@@ -131,6 +149,9 @@ class Camera:
             float, 0.2, units="s"
         )
         self.written, self._set_written = soft_signal_r_and_setter(int)
+        # For whoever waits; at the end of the series once a frame could not be written, so that
+        # nobody waits for the rest.
+        self.over, self._set_over = soft_signal_r_and_setter(int)
 
     @property
     def exposures(self) -> int:
@@ -148,6 +169,7 @@ class Camera:
         self.close()
         self._file = IocFile(path, self.shape, compressed=self._compressed)
         self._set_written(0)
+        self._set_over(0)
 
     def close(self) -> None:
         """Close the file, if there is one."""
@@ -169,7 +191,7 @@ class Camera:
         """End the series now; the frame that is being written still is."""
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
+            with suppress(asyncio.CancelledError, OSError):  # whoever waits for it has been told
                 await self._task
             self._task = None
 
@@ -178,11 +200,17 @@ class Camera:
         file, begin_s = self._file, time.time()
         if file is None:
             raise RuntimeError(f"{self.data_key}: expected an open file, found none: prepare it")
+        last = file.rows + exposures
         for number in range(exposures):
             start_s = begin_s + number * period_s
             frame = await self._expose(start_s, start_s + exposure_s)
-            await _undisturbed(file.append, frame, start_s)
+            try:
+                await _undisturbed(file.append, frame, start_s)
+            except OSError as error:
+                self._set_over(last)
+                raise OSError(error.errno, f"{file.path}: {error.strerror}") from None
             self._set_written(file.rows)
+            self._set_over(file.rows)
 
     async def _expose(self, start_s: float, stop_s: float) -> NDArray[np.int32]:
         expected = self._scene.exposed(start_s, stop_s)
@@ -239,14 +267,15 @@ class _Announcing(StreamResourceDataProvider):
     """
 
     def __init__(self, camera: Camera, uri: str, resources: Sequence[StreamResourceInfo]) -> None:
-        super().__init__(uri, resources, "application/x-hdf5", camera.written)
+        super().__init__(uri, resources, "application/x-hdf5", camera.over)
         self._camera = camera
         self._told = False
 
     async def make_stream_docs(
         self, collections_written: int, collections_per_event: int
     ) -> AsyncIterator[StreamAsset]:
-        written = collections_written // collections_per_event
+        on_disk = await self._camera.written.get_value()
+        written = min(collections_written, on_disk) // collections_per_event
         if written and not self._told:
             self._told = True
             for bundle in self.bundles:
