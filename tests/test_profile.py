@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import pytest
 from small_server import wait_until
 
 from h5xs_bluesky import h5xs
+from h5xs_bluesky.io.repair import repair_experiment
 
 _PROFILE = Path(__file__).parents[1] / "profile"
 _START_S = 90  # on a machine that has other things to do
@@ -177,3 +179,49 @@ def test_plan_is_aborted_when_the_session_is_left(state: str, how: str, tmp_path
     with h5py.File(tmp_path / "data/experiment/experiment.h5") as file:
         stop = json.loads(file["protein"].attrs["stop"])
     assert stop["exit_status"] == "abort", "the plan came to its end, which closes the shutter"
+
+
+_FULL = """
+import resource, signal
+from bluesky.run_engine import call_in_bluesky_event_loop
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+def disk_takes(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+def fill(name, doc):
+    if name == "event" and doc["seq_num"] == 4 and "pil1M_image" not in doc["data"]:
+        disk_takes(10_000)
+"""
+
+
+@pytest.mark.parametrize("without", ["server", "server,view"])
+def test_full_disk_fails_the_plan_and_the_session_goes_on(tmp_path: Path, without: str) -> None:
+    """A limit on the size of files stands in for it: no file grows any more."""
+    (tmp_path / "full.py").write_text(_FULL)
+    with session(tmp_path, H5XS_WITHOUT=without) as terminal:
+        terminal.type(f"%run {tmp_path / 'full.py'}")
+        terminal.type("token = RE.subscribe(fill)")
+        began = time.monotonic()
+        scan = terminal.type('RE(count_sample("water", frames=60))')
+        assert time.monotonic() - began < 60 * 0.2, "it waits for frames that do not come"
+        assert re.search(r"FailedStatus: .*detectors/pil.*\.h5: File too large", scan), scan
+        told = terminal.type("live.wait(60)") + scan
+        found = re.search(r"(\d+) frames are safe in \S+/water\. Free the disk", told)
+        assert found is not None, told
+        safe = int(found[1])
+        assert "id ref count" not in told, told
+        assert "h5xs_bluesky/callbacks" not in told, "a traceback of ours"
+        assert "'Close'" in terminal.type("call_in_bluesky_event_loop(shutter.locate())")
+        assert "cut short" in terminal.type("%h5xs last")
+        assert f"{safe} acknowledged" in terminal.type("%h5xs status")
+        terminal.type("disk_takes(resource.RLIM_INFINITY); RE.unsubscribe(token)")
+        again = terminal.type('RE(count_sample("water", frames=3)); live.wait(60)')
+        assert "Traceback" not in again, again
+        assert "water_2 (water): 3 frames, 3 reduced, ended" in terminal.type("%h5xs last")
+        assert terminal.leave() == 0
+    (repaired, _) = repair_experiment(tmp_path / "data/experiment")
+    assert (repaired.sample, repaired.problem) == ("water", "")
+    assert sum(repaired.frames.values()) == safe >= 6
+    dt = h5xs(tmp_path / "data/experiment/experiment.h5")
+    dt.load_data(update_only=True)
+    dt.average_d1s(update_only=True)
+    assert np.isfinite(dt.get_d1("water", "averaged").data).mean() > 0.9

@@ -242,23 +242,21 @@ def _refuse_samples_within(path: Path) -> None:
 
 def add_sample(folder: Path, sample: str) -> None:
     """Link a sample's run file into the experiment, where it is not linked yet."""
+    path = folder / schema.EXPERIMENT_FILE
 
     def link(file: h5py.File) -> None:
-        if sample not in file:
-            target = Path(sample, schema.RUN_FILE).as_posix()
-            file[sample] = h5py.ExternalLink(target, "/" + sample)
+        target = Path(sample, schema.RUN_FILE).as_posix()
+        file[sample] = h5py.ExternalLink(target, "/" + sample)
 
-    _rewrite(folder, link)
-
-
-def _rewrite(folder: Path, change: Callable[[h5py.File], None]) -> None:
-    """Replace the experiment file by a changed copy; members we do not know stay."""
     with _locked(folder):
-        _replace(folder / schema.EXPERIMENT_FILE, change)
+        with open_for_reading(path) as file:
+            linked = file.get(sample, getlink=True) is not None
+        if not linked:
+            _replace(path, link)
 
 
 def _replace(path: Path, change: Callable[[h5py.File], None]) -> None:
-    """Do so with a file whose folder is locked."""
+    """Replace a file, whose folder is locked, by a changed copy; members we do not know stay."""
     with (
         replace_whole(path) as temporary,
         made_in_memory(temporary) as new,

@@ -4,11 +4,12 @@ Where HDF5 cannot write what it holds back of a dataset or file that is closed, 
 same, and h5py leaves its identifier. Who looks through the open identifiers afterwards, as every
 `h5py.File.close` does, reads freed memory: the process dies. So nothing is closed here that could
 not be written. A file is made in memory, and written whole; one that grows is opened after that,
-and where it cannot be flushed, what HDF5 holds of it is written into nothing before it is closed.
+and where it cannot be flushed, what HDF5 holds of it is written to memory before it is closed.
 """
 
 import os
 import re
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,18 +136,32 @@ def close_growing(file: h5py.File, path: Path) -> None:
 
 
 def _abandon(file: h5py.File) -> None:
-    """Close a file that cannot be written; the one on disk is not touched any more."""
-    with phil:
-        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    """Close a file that cannot be written; the one on disk is not touched any more.
+
+    What HDF5 holds of it goes to memory. Where not even that can be, it stays open for ever.
+    """
+    with phil, _files_of_any_size():
+        memory = os.memfd_create("h5xs")
         try:
-            os.dup2(nothing, file.id.get_vfd_handle(), inheritable=False)
+            os.dup2(memory, file.id.get_vfd_handle(), inheritable=False)
         finally:
-            os.close(nothing)
+            os.close(memory)
         if any(_flushes(file) for _ in range(_TRIES)):
             file.close()
             return
         for each in h5f.get_obj_ids(file.id, h5f.OBJ_ALL):
-            h5i.inc_ref(each)  # stays open for ever
+            h5i.inc_ref(each)
+
+
+@contextmanager
+def _files_of_any_size() -> Iterator[None]:
+    """Lift the limit that `ulimit -f` sets, which is one for memory, too."""
+    limit, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))
 
 
 def _flushes(file: h5py.File) -> bool:

@@ -2,6 +2,10 @@
 
 import json
 import os
+import resource
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -117,6 +121,52 @@ def test_sample_that_cannot_be_repaired_does_not_hold_the_others(
         "KeyError('something else')",
         "",
     ]
+
+
+def test_what_a_full_disk_does_not_take_is_told_and_done_by_the_next_repair(
+    experiment: Path,
+) -> None:
+    """Where no file can have a byte more; the numbers come from the journal in the end."""
+    water = experiment / "water"
+    numbers = water / "primary.h5"
+    with h5py.File(experiment / "experiment.h5") as file:
+        before = {key: file["water/primary/data"][key][()] for key in MONITORS}
+    with h5py.File(numbers, "r+", libver="latest") as file:
+        file.swmr_mode = True
+        left_open = numbers.read_bytes()
+    numbers.write_bytes(left_open)
+    files = {path.name: path.read_bytes() for path in water.glob("*.h5")}
+
+    def full() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+    command = [sys.executable, "-m", "h5xs_bluesky.cli", "repair", str(experiment)]
+    told = subprocess.run(
+        [*command, "--json"], preexec_fn=full, capture_output=True, text=True, check=False
+    )
+    assert (told.returncode, told.stderr) == (1, "")
+    (sample,) = json.loads(told.stdout)
+    assert set(sample["frames"].values()) == {2}
+    assert sample["ended"]
+    assert sample["problem"] == f"[Errno 27] File too large: '{water / 'run.h5'}'"
+    assert {path.name: path.read_bytes() for path in water.glob("*.h5")} == files
+    assert "repaired primary.h5" in _run("repair", experiment)[1]
+    numbers.unlink()
+    with h5py.File(experiment / "experiment.h5") as file:
+        for key, values in before.items():
+            np.testing.assert_array_equal(file["water/primary/data"][key][()], values)
+
+
+def test_what_is_not_known_of_a_sample_is_not_told(experiment: Path) -> None:
+    claimed = RunFolder.open(experiment / "water")
+    try:
+        status, told = _run("repair", experiment)
+    finally:
+        claimed.close()
+    assert status == 1
+    assert "ended" not in told
+    assert "none" not in told
 
 
 @pytest.mark.parametrize("name", CUTS)
