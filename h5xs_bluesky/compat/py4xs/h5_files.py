@@ -13,8 +13,8 @@ from h5xs_bluesky import schema
 from h5xs_bluesky.api.experiment import Experiment
 from h5xs_bluesky.errors import FileFormatError, SampleNotFoundError
 from h5xs_bluesky.io.experiment import open_for_reading, samples
-from h5xs_bluesky.io.frames import LIBVER
 from h5xs_bluesky.io.replace import replace_whole
+from h5xs_bluesky.io.writing import made_in_memory
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -120,7 +120,7 @@ def create_linked_files(fn: str | Path, fnlist: Sequence[str | Path]) -> None:
         q-grid.
     """
     target = Path(fn).absolute()
-    with replace_whole(target) as temporary, h5py.File(temporary, "w", libver=LIBVER) as new:
+    with replace_whole(target) as temporary, made_in_memory(temporary) as new:
         for path in (Path(other).absolute() for other in fnlist):
             with open_for_reading(path) as old:
                 _take_settings(new, old)
