@@ -43,8 +43,7 @@ def finish_run(experiment: Path, writer: RawWriter, reducer: RunReducer) -> None
         if name is not None:
             writer.metadata[schema.BUFFER] = name
         if reducer.file is None:
-            expected = sorted(beamline.data_keys)
-            status.warn(f"no frames of {expected} in stream {beamline.stream!r}: nothing to reduce")
+            status.warn(_no_frames(writer.contents, beamline))
         else:
             sample = _finish_processed(experiment, writer, reducer, buffer=name)
             reducer.tell(lambda processed: processed.result(sample))
@@ -73,6 +72,25 @@ def finish_run(experiment: Path, writer: RawWriter, reducer: RunReducer) -> None
         with suppress(OSError):  # the next tick tries again
             status.write_if_changed()
         writer.folder.close()
+
+
+def _no_frames(contents: RunContents, beamline: Beamline) -> str:
+    """Say what was looked for, and what there was."""
+    fields = sorted(
+        {
+            name
+            for doc in contents.descriptors
+            if doc.get("name") == beamline.stream
+            for name in doc.get("data_keys", ())
+        }
+    )
+    told = f"no frames of {sorted(beamline.data_keys)} in stream {beamline.stream!r}"
+    if not fields or not beamline.data_keys.keys().isdisjoint(fields):
+        return f"{told}: nothing to reduce"
+    return (
+        f"{told}, whose fields are {fields}: nothing to reduce; data_key under [[detectors]] has "
+        "to name the field of a detector's frames"
+    )
 
 
 def _finish_processed(

@@ -10,6 +10,7 @@ from bluesky.utils import MsgGenerator
 from h5xs_bluesky.plans.pausing import CLOSED, OPEN, PausedShutter
 
 EXPOSURE = "exposure_time"  # what devices are configured by
+_DEAD_TIME = "get_trigger_deadtime"
 SETTLE_S = 0.2  # what monitors need before and behind an edge of the shutter
 
 
@@ -21,6 +22,7 @@ def measured_run(
     exposure_s: float,
     start: Mapping[str, Any],
     series: int = 1,
+    dead_time_s: float = 0.0,
     shutter: Any = None,
     changer: Any = None,
     position: str | None = None,
@@ -46,6 +48,8 @@ def measured_run(
         For the start document; what it says wins.
     series
         How many frames detectors take by themselves, once they are told.
+    dead_time_s
+        Between the frames of a series.
     shutter
         Takes ``"Open"`` and ``"Close"``; none where the beam is always there.
     changer, position
@@ -68,7 +72,7 @@ def measured_run(
     }
 
     def run() -> MsgGenerator[None]:
-        yield from set_exposure(detectors, exposure_s, frames=series)
+        yield from set_exposure(detectors, exposure_s, frames=series, dead_time_s=dead_time_s)
         yield from exposing(exposures, shutter=shutter, settle_s=settle_s)
 
     if shutter is not None:  # it may have been left open: no beam while the sample is moved,
@@ -104,8 +108,20 @@ def exposing(
     yield from bpp.finalize_wrapper(paused.opened_again(opened()), closed)  # type: ignore[no-untyped-call]
 
 
+def longest_dead_time_s(detectors: Sequence[Any]) -> MsgGenerator[float]:
+    """Give what the slowest of some detectors needs between two frames; 0 where none tells.
+
+    Detectors of ophyd-async know it, but leave the period of a series as it was unless it is told.
+    """
+    asked = [each.get_trigger_deadtime for each in detectors if hasattr(each, _DEAD_TIME)]
+    if not asked:
+        return 0.0
+    told = yield from bps.wait_for(asked)
+    return float(max(dead_time_s or 0.0 for _, dead_time_s in (each.result() for each in told)))
+
+
 def set_exposure(
-    devices: Sequence[Any], exposure_s: float, *, frames: int = 1
+    devices: Sequence[Any], exposure_s: float, *, frames: int = 1, dead_time_s: float = 0.0
 ) -> MsgGenerator[None]:
     """Tell devices how long an exposure is; in an open run, so that files go where they belong.
 
@@ -117,7 +133,7 @@ def set_exposure(
         if hasattr(device, "prepare"):
             from ophyd_async.core import TriggerInfo
 
-            info = TriggerInfo(number_of_events=frames, livetime=exposure_s)
+            info = TriggerInfo(number_of_events=frames, livetime=exposure_s, deadtime=dead_time_s)
             yield from bps.prepare(device, info, wait=True)
         elif _is_configured_by(device, EXPOSURE):
             yield from bps.configure(device, {EXPOSURE: exposure_s})

@@ -9,7 +9,7 @@ from bluesky.protocols import Flyable, Movable
 from bluesky.utils import MsgGenerator
 
 from h5xs_bluesky.plans.checking import checked
-from h5xs_bluesky.plans.running import SETTLE_S, measured_run, name_of
+from h5xs_bluesky.plans.running import SETTLE_S, longest_dead_time_s, measured_run, name_of
 
 STREAM = "primary"
 FLUSH_S = 0.25  # how often frames are announced
@@ -31,6 +31,7 @@ def sec_series(
     """Take a long series of frames without a pause, as while a column elutes.
 
     Frames are announced four times in a second, so that they are reduced while the series goes on.
+    Between them is the dead time that the slowest detector tells.
 
     Parameters
     ----------
@@ -67,6 +68,7 @@ def sec_series(
     def exposures() -> MsgGenerator[None]:
         yield from _series(detectors)
 
+    dead_time_s = yield from longest_dead_time_s(detectors)
     return (
         yield from measured_run(
             detectors,
@@ -74,6 +76,7 @@ def sec_series(
             sample=sample,
             exposure_s=exposure_s,
             series=frames,
+            dead_time_s=dead_time_s,
             start={"plan_name": "sec_series", "num_points": frames, **(md or {})},
             shutter=shutter,
             changer=changer,
@@ -156,9 +159,9 @@ def fly_scan(
     def plan() -> MsgGenerator[str]:
         from ophyd_async.core import FlyMotorInfo
 
-        way = FlyMotorInfo(
-            start_position=start, end_position=stop, time_for_move=frames * exposure_s
-        )
+        dead_time_s = yield from longest_dead_time_s(detectors)
+        takes_s = frames * exposure_s + (frames - 1) * dead_time_s
+        way = FlyMotorInfo(start_position=start, end_position=stop, time_for_move=takes_s)
         yield from bps.prepare(motor, way, wait=True)
         return (
             yield from measured_run(
@@ -167,6 +170,7 @@ def fly_scan(
                 sample=sample,
                 exposure_s=exposure_s,
                 series=frames,
+                dead_time_s=dead_time_s,
                 start=document,
                 shutter=shutter,
                 changer=changer,

@@ -1,4 +1,7 @@
-"""The devices: simulated ones, which write files as real ones do. A beamline puts its own here."""
+"""The devices: simulated ones, which write files as real ones do. A beamline puts its own here.
+
+A complete one for EPICS: docs/how-to/real-devices.md.
+"""
 
 from h5xs_bluesky.callbacks import SamplePathProvider
 from h5xs_bluesky.session import session

@@ -203,8 +203,8 @@ def test_second_run_of_a_sample_gets_a_group_of_its_own(tmp_path: Path) -> None:
 ODD_RUNS = [
     # what comes, frames written, frames reduced, part of the warning or error, why
     ([], 0, 0, "nothing to reduce", "an empty run"),
-    ([{"other": np.zeros((80, 80), "u2")}] * 2, 2, 0, "no frames of", "no detector of ours"),
-    ([{"temperature": 20.5}] * 2, 0, 0, "no frames of", "no detector at all"),
+    ([{"other": np.zeros((80, 80), "u2")}] * 2, 2, 0, "'em2', 'other']", "no detector of ours"),
+    ([{"temperature": 20.5}] * 2, 0, 0, "no frames of ['saxs_image'", "no detector at all"),
     ([{SAXS: np.ones((30, 30), "i4")}] * 2, 2, 0, "shape (64, 48)", "a frame of the wrong shape"),
     ([{SAXS: np.ones((64, 48), "c8")}] * 2, 0, 0, "nothing to reduce", "complex numbers"),
     ([{SAXS: np.ones((64, 48), "f4")}] * 2, 2, 2, "", "a frame of floats is a frame"),

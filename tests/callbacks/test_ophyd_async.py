@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import h5py
@@ -21,6 +21,7 @@ from h5xs_bluesky.callbacks import LiveReduction, SamplePathProvider
 from h5xs_bluesky.callbacks.raw_writer import RawWriter
 from h5xs_bluesky.config import Output
 from h5xs_bluesky.errors import ConfigurationError
+from h5xs_bluesky.io.external import path_of
 from h5xs_bluesky.io.run_files import RunFolder
 
 
@@ -179,6 +180,50 @@ def test_path_provider_needs_a_run_where_its_folder_depends_on_it(tmp_path: Path
     live = LiveReduction(small_beamline(output=output))
     with pytest.raises(ConfigurationError, match="Prepare detectors after open_run"):
         SamplePathProvider(live)("saxs")
+    live.close()
+
+
+@pytest.mark.parametrize(
+    ("mounts", "expected", "why"),
+    [
+        ({"/": "X:\\"}, PureWindowsPath("X:\\"), "a drive"),
+        ({"/": "X:/"}, PureWindowsPath("X:\\"), "with slashes"),
+        ({"/": "\\\\nas\\data"}, PureWindowsPath("\\\\nas\\data"), "a share"),
+        ({"/": "/ioc"}, PurePosixPath("/ioc"), "another mount"),
+    ],
+)
+def test_detectors_may_see_folders_elsewhere(
+    tmp_path: Path, mounts: dict[str, str], expected: PurePath, why: str
+) -> None:
+    folder = tmp_path.resolve() / "a b%20ä"
+    live = LiveReduction(small_beamline(), folder)
+    place = SamplePathProvider(live, mounts=mounts)("saxs")
+    assert place.directory_path == expected.joinpath(*folder.parts[1:], "detectors"), why
+    assert path_of(place.directory_uri) == folder / "detectors"
+    live.close()
+
+
+def test_the_innermost_mount_counts(tmp_path: Path) -> None:
+    live = LiveReduction(small_beamline(), tmp_path / "experiment")
+    paths = SamplePathProvider(live, mounts={"/": "/all", tmp_path: "/ours", "/nowhere": "/no"})
+    assert paths("saxs").directory_path == PurePosixPath("/ours/experiment/detectors")
+    live.close()
+
+
+@pytest.mark.parametrize(
+    ("mounts", "said"),
+    [
+        ({"/nowhere": "X:\\"}, "expected a folder in one of the mounts /nowhere, found /"),
+        ({"/": "X:data"}, "expected an absolute path .*, found 'X:data'"),
+        ({"/": "data"}, "expected an absolute path .*, found 'data'"),
+    ],
+)
+def test_mounts_that_tell_nothing_are_refused(
+    tmp_path: Path, mounts: dict[str, str], said: str
+) -> None:
+    live = LiveReduction(small_beamline(), tmp_path)
+    with pytest.raises(ConfigurationError, match=said):
+        SamplePathProvider(live, mounts=mounts)("saxs")
     live.close()
 
 
