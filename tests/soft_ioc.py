@@ -41,7 +41,7 @@ TRANSMISSION = {"buffer": 0.80, "protein": 0.78, "agbh": 0.60}
 POSITIONS_MM = {"buffer": 0.0, "protein": 10.0, "agbh": 20.0}  # of the changer
 READOUT_S = 0.00095
 SINCE_1990_S = 631152000  # areaDetector counts from 1990 on
-_LIVES_S = 600.0  # at the most
+_LIVES_S = 3600.0  # at the most
 
 Put = Callable[[Any], Awaitable[None]]
 

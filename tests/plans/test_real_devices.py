@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from bluesky import RunEngine
 from bluesky import plan_stubs as bps
+from bluesky.run_engine import call_in_bluesky_event_loop
 from bluesky.utils import RunEngineInterrupted
-from ophyd_async.core import init_devices
+from ophyd_async.core import StrictEnum, init_devices
 from ophyd_async.epics.adcore import ADState, ADWriterFactory
 from ophyd_async.epics.adpilatus import PilatusDetector, PilatusReadoutTime
+from ophyd_async.epics.core import epics_signal_rw
 from ophyd_async.epics.motor import Motor
 from ophyd_async.sim import SimBlobDetector
 from small_endstation import endstation_beamline
@@ -132,6 +134,34 @@ def test_a_series_that_is_cut_short_leaves_the_detector_idle(hutch: Hutch) -> No
     assert hutch.read(hutch.saxs.driver.acquire) is False
     assert hutch.read(hutch.saxs.driver.detector_state) == ADState.ABORTED
     check_reduced(hutch.run(plans.count_sample([hutch.saxs], "after", frames=1)), 1)
+
+
+class Command(StrictEnum):
+    CLOSE = "Close"
+    OPEN = "Open"
+
+
+def test_a_record_with_the_two_strings_is_a_shutter_that_a_pause_closes(hutch: Hutch) -> None:
+    with init_devices():
+        shutter = epics_signal_rw(Command, "BL:SHUTTER:CMD")
+    pause = threading.Thread(
+        target=lambda: some.wait(30) and hutch.engine.request_pause(defer=True)
+    )
+    pause.start()
+    with pytest.raises(RunEngineInterrupted):
+        hutch.engine(
+            plans.count_sample([hutch.saxs], "paused", frames=6, exposure_s=0.05, shutter=shutter),
+            lambda name, doc: name == "event" and doc["seq_num"] == 2 and some.set(),
+        )
+    pause.join()
+    assert call_in_bluesky_event_loop(shutter.get_value()) == "Close"
+    hutch.engine.resume()
+    assert hutch.live.wait(30)
+    check_reduced(hutch.live.status()["runs"][-1], 6)
+    assert hutch.read(shutter) == "Close"
+    with h5py.File(hutch.folder / "experiment.h5", swmr=True) as file:
+        counts = file["paused/primary/data/saxs"][()].sum(axis=(1, 2))
+    assert (counts > 10_000).all(), "no frame is dark"
 
 
 @pytest.mark.parametrize(
