@@ -144,9 +144,8 @@ class Command(StrictEnum):
 def test_a_record_with_the_two_strings_is_a_shutter_that_a_pause_closes(hutch: Hutch) -> None:
     with init_devices():
         shutter = epics_signal_rw(Command, "BL:SHUTTER:CMD")
-    pause = threading.Thread(
-        target=lambda: some.wait(30) and hutch.engine.request_pause(defer=True)
-    )
+    engine, some = hutch.engine, threading.Event()
+    pause = threading.Thread(target=lambda: some.wait(30) and engine.request_pause(defer=True))
     pause.start()
     with pytest.raises(RunEngineInterrupted):
         hutch.engine(
