@@ -19,6 +19,8 @@ _ROOT = Path(__file__).parent
 _PROMPT = re.compile(r"^In \[\d+\]: ", re.MULTILINE)
 _ANSWER = re.compile(r"^Out\[\d+\]:\s*")
 _DEMO = "h5xs demo --frames 4 --out demo"  # what several pages begin with: run once, then copied
+# ophyd would take caproto, which only the IOC of the tests is for, and open sockets with it
+os.environ.setdefault("OPHYD_CONTROL_LAYER", "dummy")
 _DATA = Path(os.environ.get("H5XS_DATA", _ROOT.parent / "shared" / "data")).resolve()
 
 
