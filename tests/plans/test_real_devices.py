@@ -1,5 +1,9 @@
 """Plans with ophyd-async's classes for EPICS, over Channel Access to an IOC."""
 
+import os
+import re
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,3 +180,41 @@ def test_the_ioc_may_have_the_folder_elsewhere(
     assert path.startswith(theirs), why
     assert len(list(there.folder.glob("water/detectors/saxs-*.h5"))) == 1
     there.live.close()
+
+
+CHECK = """
+import os
+from bluesky import RunEngine, plan_stubs as bps
+from bluesky.preprocessors import monitor_during_wrapper
+from h5xs_bluesky import plans
+
+fields = {}
+RE = RunEngine()
+for device in (x, em2, shutter):
+    device.wait_for_connection(timeout=10)
+plan = plans.count_sample([em2], "water", frames=2, shutter=shutter, motor=x, step_mm=0.5)
+RE(
+    monitor_during_wrapper(plan, [em2]),
+    {"descriptor": lambda _, doc: fields.update({doc["name"]: set(doc["data_keys"])})},
+)
+assert fields == {"em2_monitor": {"em2"}, "primary": {"em2", "x", "x_user_setpoint"}}, fields
+assert shutter.get() == "Close", shutter.get()
+print("done", flush=True)
+os._exit(0)  # its client's threads never end
+"""
+
+
+def test_devices_of_ophyd_as_the_page_has_them() -> None:
+    """By the client of Channel Access that is there: they need no other one."""
+    serving()
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "real-devices.md"
+    (block,) = re.findall(r"```python\n(from ophyd import .*?)```", page.read_text(), re.DOTALL)
+    done = subprocess.run(
+        [sys.executable, "-c", block + CHECK],
+        env={**os.environ, "OPHYD_CONTROL_LAYER": "caproto"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.endswith("done\n"), done.stderr
