@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.api.frame_choice import is_elution
 from h5xs_bluesky.api.processed_documents import (
     CARRIED,
     RAW_RUN,
@@ -45,7 +46,7 @@ class ChromatographyFollower:
     ``i0``, each with its ``_sigma``, and ``buffer``, how many frames that has by now. Before it is
     known ``net``, Rg and I(0) are NaN, and the last two where nothing elutes. At the end of the run
     all is analysed again as offline; stream ``subtracted`` has one event: the average over the peak
-    less the buffer.
+    less the buffer. Where that cannot be, the stop document's ``reason`` says why.
 
     Parameters
     ----------
@@ -211,11 +212,12 @@ class ChromatographyFollower:
             curve, beam = subtracted_average(series.running.frames(), chromatogram)
         except ReductionError as error:
             self.problem = f"{series.sample}: {error}"
-            logger.warning("The series is not analysed: %s", self.problem)
+            level = logging.INFO if series.is_elution else logging.WARNING  # the reduction tells it
+            logger.log(level, "The series is not analysed: %s", self.problem)
         else:
             self.chromatogram = chromatogram
             series.result(chromatogram, curve, q=series.running.frames().q, beam=beam)
-        series.stop(stop.get("exit_status", "success"))
+        series.stop(stop.get("exit_status", "success"), self.problem)
 
 
 class _Series:
@@ -227,6 +229,7 @@ class _Series:
         self.running: RunningElution | None = None
         self.streams: set[str] = set()
         self.source = self.monitor = ""
+        self.is_elution = is_elution(start)
         self._emit = emit
         self._described: dict[str, event_model.ComposeDescriptorBundle] = {}
         self._run = event_model.compose_run(
@@ -279,9 +282,9 @@ class _Series:
         }
         self.event(schema.SUBTRACTED, data, [])
 
-    def stop(self, exit_status: Any) -> None:
+    def stop(self, exit_status: Any, reason: str) -> None:
         """Emit the stop document."""
-        self._emit("stop", dict(self._run.compose_stop(exit_status=exit_status)))
+        self._emit("stop", dict(self._run.compose_stop(exit_status=exit_status, reason=reason)))
 
 
 def _described(name: str, value: Any) -> Any:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.buffers import subtract_average
-from h5xs_bluesky.api.frame_choice import map_shape, why_no_average
+from h5xs_bluesky.api.elutions import average_as_buffer, average_elution, drift_of
+from h5xs_bluesky.api.frame_choice import is_elution, map_shape, why_no_average
 from h5xs_bluesky.api.monitors import FramesOfSample, complete_trans
 from h5xs_bluesky.api.processed_documents import ProcessedRun
 from h5xs_bluesky.callbacks.raw_writer import RawWriter
@@ -103,24 +104,15 @@ def _finish_processed(
         live = read_processed(file)
     live = _with_trans(live, experiment, writer, reducer)
     sample = _averaged(live, writer, reducer)
+    eluted = sample.chromatogram is not None
     provenance = Provenance(
         frames=beamline.reduction_process(status.uid),
-        averaging=beamline.averaging_process(trans_mode=sample.trans_mode),
+        averaging=beamline.averaging_process(explicit=eluted, trans_mode=sample.trans_mode),
     )
     write_processed(path, sample, provenance=provenance)
-    if buffer is not None and sample.average is not None:
-        measured = KnownSample(
-            group=writer.folder.sample,
-            name=writer.metadata[schema.SAMPLE_NAME],
-            measurement=measurement_in(writer.contents.start),
-            buffers=tuple(split_names(buffer)),
-        )
-        found = find_buffers(experiment, measured)
-        if found is None:
-            late = f"its buffer {buffer!r} is not averaged yet: it is subtracted once it is"
-            status.warn(late, level=logging.INFO)
-        else:
-            sample = subtract_average(sample, found[1], name=found[0], beamline=beamline)
+    if buffer is not None and sample.average is not None and not eluted:
+        sample = _less_buffer(sample, experiment, writer, reducer, buffer=buffer)
+        if sample.subtraction is not None:
             write_processed(path, sample, provenance=provenance)
     if sample.average is not None:
         waited = subtract_from_waiting(experiment, group=writer.folder.sample, beamline=beamline)
@@ -131,18 +123,48 @@ def _finish_processed(
 
 
 def _averaged(live: ReducedSample, writer: RawWriter, reducer: RunReducer) -> ReducedSample:
-    """Average a run's frames, unless it is a map; where that cannot be, it is told why."""
+    """Average a run's frames as its start document says; where that cannot be, it is told why."""
     beamline, status = reducer.configuration.beamline, reducer.status
-    stream, each = writer.contents.streams[beamline.stream], reducer.frames_per_event
-    shape = map_shape(writer.contents.start)
+    start, stream = writer.contents.start, writer.contents.streams[beamline.stream]
+    each = reducer.frames_per_event
+    shape = map_shape(start)
     if shape:
         status.warn(why_no_average(shape), level=logging.INFO)
     else:
         try:
+            if is_elution(start):
+                sample = replace(live, superseded=superseded_frames(live, stream, each))
+                sample = average_elution(sample, name=writer.folder.sample, beamline=beamline)
+                for told in filter(None, (sample.no_average, drift_of(sample))):
+                    status.warn(told)
+                return sample
             return average_run(live, stream, beamline=beamline, frames_per_event=each)
         except ReductionError as error:  # all frames lie beside the sample
             status.warn(f"it has no average: {error}")
     return replace(live, superseded=superseded_frames(live, stream, each))
+
+
+def _less_buffer(
+    sample: ReducedSample, experiment: Path, writer: RawWriter, reducer: RunReducer, *, buffer: str
+) -> ReducedSample:
+    """Subtract the buffers that a run names, if they are there; else it is told why not."""
+    beamline, status = reducer.configuration.beamline, reducer.status
+    measured = KnownSample(
+        group=writer.folder.sample,
+        name=writer.metadata[schema.SAMPLE_NAME],
+        measurement=measurement_in(writer.contents.start),
+        buffers=tuple(split_names(buffer)),
+    )
+    try:
+        found = find_buffers(experiment, measured)
+        if found is not None:
+            return subtract_average(sample, found[1], name=found[0], beamline=beamline)
+    except ReductionError as error:
+        status.fail(f"its buffer {buffer!r} is not subtracted: {error}")
+    else:
+        late = f"its buffer {buffer!r} is not averaged yet: it is subtracted once it is"
+        status.warn(late, level=logging.INFO)
+    return sample
 
 
 def _tell_subtraction(
@@ -254,17 +276,17 @@ def find_buffers(
     Raises
     ------
     ReductionError
-        If the averages do not go together.
+        If the averages do not go together, or one is of what left a column.
     """
     averages = []
     with open_for_reading(experiment / schema.EXPERIMENT_FILE) as file:
         known = [each for each in known_samples(file) if each.group != but]
         groups = buffers_of(sample, known) or []
         for group in groups:
-            buffer = read_reduced(file[group], roots=[experiment])
-            if buffer is None or buffer.average is None:
+            average = average_as_buffer(read_reduced(file[group], roots=[experiment]), group)
+            if average is None:
                 return None
-            averages.append(buffer.average)
+            averages.append(average)
     return (join_names(groups), unite_averages(averages)) if averages else None
 
 

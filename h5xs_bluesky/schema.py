@@ -100,6 +100,7 @@ WATER_BACKGROUND: Final = "water_background"
 AUTOMATIC: Final = "automatic"  # of a subtraction: its factor was found from the water peak
 PROVENANCE: Final = "provenance"  # of the accumulators
 AVERAGING: Final = "averaging"  # of the average, an NXprocess, too
+NO_AVERAGE: Final = "no_average"  # an attribute: why a series behind a column has none
 
 # Members of `reduction/chromatogram`, of a series behind a column; TRANS and CONFIGURATION are
 # attributes there, too.

@@ -6,7 +6,7 @@ H5XS_SEC_PERIOD_S the time from one to the next, none by default.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from bluesky import RunEngine
 from numpy.typing import NDArray
+from small_beamline import Documents, run_documents
 
 from h5xs_bluesky.callbacks import ChromatographyFollower, LiveReduction
 from h5xs_bluesky.sim.beamline import SimulatedBeamline
@@ -103,6 +104,16 @@ def measure_column(folder: Path) -> MeasuredColumn:
         live.close()
         follower.close()
     return measured
+
+
+def column_documents(shots: Sequence[Shot], **changes: Any) -> Documents:
+    """Give the documents of a run of what leaves the column, whose frames these are."""
+    events = [
+        {**shot.frames, "em1_mean_value": shot.incident, "em2_mean_value": shot.transmitted}
+        for shot in shots
+    ]
+    start = {"sample_name": "column", "elution": True}
+    return run_documents(events, monitors={}, **{**start, **changes})
 
 
 def _note(measured: MeasuredColumn, name: str, doc: dict[str, Any]) -> None:

@@ -10,11 +10,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.buffers import BufferTable, subtract_average
+from h5xs_bluesky.api.elutions import (
+    analyse_again,
+    average_as_buffer,
+    average_elution,
+    drift_of,
+)
 from h5xs_bluesky.api.frame_choice import why_no_average
 from h5xs_bluesky.api.workspace import Workspace
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.io.names import join_names
 from h5xs_bluesky.reduction.average import unite_averages
+from h5xs_bluesky.reduction.chromatography.analyse import Chromatogram
 from h5xs_bluesky.reduction.sample import ReducedSample, Subtraction
 from h5xs_bluesky.reduction.similarity import EXPLICIT
 from h5xs_bluesky.reduction.water import WaterPeak
@@ -55,9 +62,11 @@ class Averaging:
         Raises
         ------
         ReductionError
-            If no frame is kept, or the sample is a map and nothing says which frames.
+            If no frame is kept, the sample is a map and nothing says which frames, or a series
+            behind a column that cannot be analysed: it has no average then.
         """
         attrs = self.workspace.attrs
+        earlier = self.workspace.eluted.get(name)
         wanted = attrs.get(name, {}).get(schema.SELECTED)
         reduced = self.workspace.load(name)
         if reduced is None:
@@ -70,6 +79,11 @@ class Averaging:
             selected=attrs[name].get(schema.SELECTED) if wanted is None else wanted,
             reduced=reduced,
         )
+        earlier = reduced.chromatogram or earlier
+        again = earlier is not None and not filter_data
+        if explicit is None and (again or self.workspace.source.is_elution(name)):
+            self._average_elution(name, reduced, None if filter_data else earlier)
+            return True
         shape = self.workspace.source.map_shape(name)
         if shape and explicit is None and not filter_data:
             raise ReductionError(
@@ -91,15 +105,29 @@ class Averaging:
         self._change(name, averaged, explicit=explicit is not None)
         return True
 
+    def _average_elution(
+        self, name: str, reduced: ReducedSample, earlier: Chromatogram | None
+    ) -> None:
+        beamline = self.workspace.beamline
+        done = average_elution(reduced, name=name, beamline=beamline, earlier=earlier)
+        self._change(name, done, explicit=True)
+        if done.average is None:
+            raise ReductionError(f"{name}: {done.no_average}")
+        drift = drift_of(done)
+        if drift:
+            logger.warning("%s: %s", name, drift)
+
     def set_trans(
         self, name: str, reduced: ReducedSample, mode: str, *, peak: WaterPeak, find_peak: bool
     ) -> None:
         """Let something else tell a sample's transmitted beam; its selection stays.
 
+        A series behind a column is analysed again, as before.
+
         Raises
         ------
         ReductionError
-            If the detectors do not see the water peak.
+            If the detectors do not see the water peak, or a series cannot be analysed so.
         """
         beamline = self.workspace.beamline
         try:
@@ -110,15 +138,21 @@ class Averaging:
                 relative_uncertainty=beamline.monitor_uncertainty,
                 find_peak=find_peak,
             )
+            own = None if peak == beamline.reduction.water_peak else peak
+            changed = replace(changed, peak=own)
+            eluted = reduced.chromatogram
+            if eluted is not None:
+                changed = analyse_again(changed, eluted, name=name, beamline=beamline)
         except ReductionError as error:
             raise ReductionError(f"{name}: {error}") from error
         if reduced.subtraction is not None:
             self._earlier[name] = reduced.subtraction
-        own = None if peak == beamline.reduction.water_peak else peak
-        self._change(name, replace(changed, peak=own))
+        self._change(name, changed, explicit=eluted is not None)
 
     def subtract(self, samples: Sequence[str], buffers: BufferTable) -> None:
         """Subtract their buffers from those samples that changed, or whose buffer did.
+
+        A series behind a column has its own already.
 
         A subtraction made anew keeps the buffers of the one before, where the sample's names still
         mean them, and the user's own factor. Where it cannot be made, the average stays, and the
@@ -139,7 +173,7 @@ class Averaging:
 
     def _subtract(self, name: str, buffers: BufferTable) -> None:
         reduced = self.workspace.load(name)
-        if reduced is None or reduced.average is None:
+        if reduced is None or reduced.average is None or reduced.chromatogram is not None:
             return
         earlier = reduced.subtraction or self._earlier.get(name)
         groups = buffers.groups(name, earlier=None if earlier is None else earlier.buffer)
@@ -159,12 +193,13 @@ class Averaging:
         averages = []
         for group in groups:
             found = None if group == name else self.workspace.load(group)
-            if found is None or found.average is None:
+            average = average_as_buffer(found, group)
+            if average is None:
                 raise ReductionError(
                     f"{name}: expected an average of its buffer {group!r}, found none: call "
                     "load_data() and average_d1s() for it first"
                 )
-            averages.append(found.average)
+            averages.append(average)
         try:
             subtracted = subtract_average(
                 reduced,
@@ -257,6 +292,7 @@ def chosen_frames(
         return None
     wanted = np.asarray(selected, dtype=bool)
     earlier = reduced.selection
-    if earlier is not None and EXPLICIT not in earlier.reason:
+    own = earlier is not None and EXPLICIT in earlier.reason and reduced.chromatogram is None
+    if earlier is not None and not own:
         return None if np.array_equal(wanted, earlier.kept) else wanted
     return wanted

@@ -1,4 +1,4 @@
-"""Which frames of a sample are meant: by number, by place in the scan, several, or all; maps."""
+"""Which frames of a sample are meant: by number, by place, or all; maps, and what elutes."""
 
 import operator
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,9 @@ import numpy as np
 from h5xs_bluesky.errors import ReductionError
 
 AVERAGE = "average"
+ELUTION = "elution"  # a key of start documents
+
+_SEC_PLAN = "sec_series"
 
 
 def chosen_frames(frn: Any, header: Mapping[str, Any], *, sample: str) -> int | list[int] | str:
@@ -85,6 +88,31 @@ def map_shape(header: Mapping[str, Any]) -> tuple[int, ...]:
 def why_no_average(shape: Sequence[int]) -> str:
     """Tell why the frames of a map of some shape are not averaged."""
     return f"no average of a map of {' × '.join(map(str, shape))} places, whose frames differ"
+
+
+def is_elution(header: Mapping[str, Any]) -> bool:
+    """Tell whether a run is of what leaves a column: some of its frames are the others' buffer.
+
+    Its start document says so under ``elution``; where it says nothing, the plan `sec_series` does.
+    Live and offline reduction average the frames of the peak alone then, less the buffer's.
+
+    Examples
+    --------
+    >>> is_elution({"plan_name": "sec_series"}), is_elution({"plan_name": "count"})
+    (True, False)
+    >>> is_elution({"elution": True}), is_elution({"plan_name": "sec_series", "elution": False})
+    (True, False)
+    """
+    said = header.get(ELUTION)
+    return said if isinstance(said, bool) else header.get("plan_name") == _SEC_PLAN
+
+
+def why_no_elution(error: Exception) -> str:
+    """Tell why a series behind a column is not averaged, and what to do; one line."""
+    return (
+        f"no average of a series behind a column: {error}; process_sec(…, buffer_frames=…, "
+        "sample_frames=…) takes frames of your own"
+    )
 
 
 def _place_in_scan(place: tuple[Any, ...], header: Mapping[str, Any], sample: str) -> int:

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.api.frame_choice import map_shape
+from h5xs_bluesky.api.frame_choice import map_shape, why_no_average
 from h5xs_bluesky.api.raw import find_frames
 from h5xs_bluesky.api.settings import read_beamline
 from h5xs_bluesky.api.source import ExperimentSource, experiment_file
@@ -46,6 +46,8 @@ class SampleInfo:
         Names of its curves.
     map_shape
         How many places it has along each axis, if it is a map.
+    no_average
+        Why its frames are not averaged, as those of a map, where that is known.
     problem
         Why something could not be read.
     """
@@ -60,6 +62,7 @@ class SampleInfo:
     buffer: str = ""
     curves: tuple[str, ...] = ()
     map_shape: tuple[int, ...] = ()
+    no_average: str = ""
     problem: str = ""
 
 
@@ -154,6 +157,8 @@ def _sample(source: ExperimentSource, beamline: Beamline, name: str) -> SampleIn
             values["frames"][detector.extension] = sum(int(s.rows.size) for s in sources)
         with source.results(name) as results:
             values |= _results(results, source)
+        if values["map_shape"] and values.get("reduced") and not values.get("averaged"):
+            values["no_average"] = why_no_average(values["map_shape"])
     except (H5xsError, *DAMAGE) as error:
         values["problem"] = str(error)
     return SampleInfo(**values)
@@ -166,6 +171,7 @@ def _results(results: Any, source: ExperimentSource) -> dict[str, Any]:
     if reduced is None:
         return found
     found["reduced"] = len(reduced.superseded)
+    found["no_average"] = reduced.no_average
     if reduced.average is not None:
         found["averaged"] = int(np.sum(reduced.average.kept))
     if reduced.subtraction is not None:

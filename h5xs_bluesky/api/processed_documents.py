@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.api.frame_choice import ELUTION
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.integrals import integrate_range
@@ -23,7 +24,7 @@ RAW_RUN = "original_run_uid"
 REDUCED = "reduced"  # the stage of the run beside each raw one
 
 CARRIED = (
-    *("sample", "scan_id", "plan_name", "plan_type"),
+    *("sample", "scan_id", "plan_name", "plan_type", ELUTION),
     *("data_session", "project", "group", "owner"),
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 
 from h5xs_bluesky import schema
-from h5xs_bluesky.api.frame_choice import map_shape
+from h5xs_bluesky.api.frame_choice import is_elution, map_shape
 from h5xs_bluesky.api.storage import FileStorage, Storage
 from h5xs_bluesky.errors import FileFormatError, RefusedError, SampleNotFoundError
 from h5xs_bluesky.io.attributes import text_attribute
@@ -184,6 +184,11 @@ class ExperimentSource:
         """Give the shape of the map that a sample is; () where it is none; see `map_shape`."""
         with self.reading():
             return map_shape(start_of(self.sample(name)))
+
+    def is_elution(self, name: str) -> bool:
+        """Tell whether a sample is what left a column; see `is_elution`."""
+        with self.reading():
+            return is_elution(start_of(self.sample(name)))
 
     def header(self, name: str) -> dict[str, Any]:
         """Give the start document of a sample's run.

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.api.elutions import analyse_again
 from h5xs_bluesky.api.monitors import FramesOfSample, complete_trans
 from h5xs_bluesky.api.raw import read_raw
 from h5xs_bluesky.api.reduce_offline import executor_or_threads, progress_bar, reduce_raw
@@ -26,7 +27,6 @@ from h5xs_bluesky.io.provenance import Process, Provenance, read_provenance, run
 from h5xs_bluesky.io.py4xs_files import added_for_py4xs
 from h5xs_bluesky.reduction.average import unite_averages
 from h5xs_bluesky.reduction.chromatography.analyse import Chromatogram
-from h5xs_bluesky.reduction.chromatography.reduced import reduce_elution
 from h5xs_bluesky.reduction.integration.integrate import Integrator
 from h5xs_bluesky.reduction.sample import ReducedSample
 from h5xs_bluesky.reduction.scale import AUTO
@@ -167,7 +167,8 @@ class _Again:
         if ended or stored.average is not None:
             fresh, _ = complete_trans(fresh, frames, beamline)
         fresh = self._as_far(fresh, stored, name, ended=ended)
-        fresh = replace(fresh, peak=stored.peak, sc_factor=stored.sc_factor)
+        kept = {key: getattr(stored, key) for key in ("peak", "sc_factor", "no_average")}
+        fresh = replace(fresh, **kept)
         fresh = _averaged(fresh, stored, provenance, beamline)
         self._averages[name] = fresh.average
         return fresh
@@ -205,16 +206,11 @@ class _Again:
         provenance: Provenance,
     ) -> ReducedSample:
         """Analyse a series behind a column anew, with the frames that the user gave."""
-        beamline = self._beamline(provenance.frames)
-        return reduce_elution(
+        return analyse_again(
             fresh,
+            chromatogram,
             name="" if stored.subtraction is None else stored.subtraction.buffer,
-            q=beamline.qgrid.centers,
-            relative_uncertainty=beamline.monitor_uncertainty,
-            normalize=beamline.normalizes,
-            options=chromatogram.options,
-            buffer_frames=chromatogram.buffer_frames if chromatogram.buffer_given else None,
-            sample_frames=chromatogram.sample_frames if chromatogram.sample_given else None,
+            beamline=_averaging_beamline(self._beamline(provenance.frames), provenance),
         )
 
     def _average_of(self, buffer: str) -> "Average | None":

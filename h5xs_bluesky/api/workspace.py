@@ -3,7 +3,7 @@
 import logging
 from dataclasses import replace
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data1d import Data1d
@@ -25,6 +25,9 @@ from h5xs_bluesky.io.provenance import Provenance, run_uid_of
 from h5xs_bluesky.reduction.sample import ReducedSample
 from h5xs_bluesky.reduction.similarity import EXPLICIT, SelectionOptions
 
+if TYPE_CHECKING:
+    from h5xs_bluesky.reduction.chromatography.analyse import Chromatogram
+
 logger = logging.getLogger(__name__)
 
 
@@ -44,6 +47,8 @@ class Workspace:
         What the user keeps of each sample besides its curves.
     buffer_list : dict of str to list of str
         The buffers that the user assigned to samples; they win over those in the file.
+    eluted : dict of str to Chromatogram
+        What was found of series behind a column before their frames were reduced anew.
     """
 
     def __init__(self, source: ExperimentSource, beamline: Beamline) -> None:
@@ -56,6 +61,7 @@ class Workspace:
         self.provenance: dict[str, Provenance | None] = {}
         self.unsaved: set[str] = set()
         self.buffer_list: dict[str, list[str]] = {}
+        self.eluted: dict[str, Chromatogram] = {}
         self._lacking: dict[str, int] = {}  # frames by sample: see `save_if_possible`
         self._made: dict[str, frozenset[str]] = {}  # the names in d1s that are not the user's
 
@@ -114,8 +120,8 @@ class Workspace:
         """Take over a new reduction of a sample's frames, in place of the one before.
 
         What was made from the very same numbers stays; otherwise the user's own selection does,
-        and what normalises, and the factor for the buffer. That one also stays of curves that
-        another program made.
+        what normalises, the factor for the buffer, and how a series behind a column is analysed.
+        The factor also stays of curves that another program made.
         """
         self.d1s.pop(name, None)
         if before is not None and same_frames(fresh, before):
@@ -133,6 +139,8 @@ class Workspace:
             self._lacking[name] = lacking
         selection = None if before is None else before.selection
         own = selection is not None and EXPLICIT in selection.reason
+        if before is not None and before.chromatogram is not None:
+            self.eluted[name], own = before.chromatogram, False
         if selection is not None and own and len(selection.kept) == len(fresh.superseded):
             self.attrs[name][schema.SELECTED] = selection.kept.copy()
 
@@ -182,6 +190,7 @@ class Workspace:
             How the frames of a new average were selected, if not as configured, and whether the
             user chose them.
         """
+        self.eluted.pop(name, None)
         provenance = self._new_provenance(name, reduced, options, explicit)
         self._hold(name, replace(self._stored(name, reduced), provenance=provenance))
         self.unsaved.add(name)

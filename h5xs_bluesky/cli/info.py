@@ -48,5 +48,9 @@ def info(
                 sample.buffer,
             )
         console.print(table)
+        for sample in found.samples:
+            if sample.no_average:
+                told = f"{sample.sample}: {sample.no_average}"
+                console.print(told, soft_wrap=True, markup=False, highlight=False)
     if any(sample.problem for sample in found.samples):
         raise typer.Exit(SOME_UNREADABLE)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.errors import FileFormatError
+from h5xs_bluesky.io.attributes import text_attribute
 from h5xs_bluesky.io.chromatograms import read_chromatogram, write_chromatogram
 from h5xs_bluesky.io.frames import refresh
 from h5xs_bluesky.io.links import follow, refuse_outside
@@ -158,6 +159,8 @@ def write_reduced(
     reduction[schema.INCIDENT] = sample.incident
     reduction[schema.SUPERSEDED] = sample.superseded
     _write_trans(reduction, sample)
+    if sample.no_average:
+        reduction.attrs[schema.NO_AVERAGE] = sample.no_average
     if sample.selection is not None:
         _write_selection(reduction.create_group(schema.SELECTION), sample.selection)
     if sample.average is not None:
@@ -266,6 +269,7 @@ def read_processed(sample: h5py.Group) -> ReducedSample:
         average=_read_average(reduction),
         subtraction=_read_subtraction(sample),
         chromatogram=read_chromatogram(reduction),
+        no_average=text_attribute(reduction.attrs, schema.NO_AVERAGE),
     )
 
 

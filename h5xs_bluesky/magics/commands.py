@@ -11,7 +11,6 @@ import numpy as np
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data1d import Data1d
-from h5xs_bluesky.api.frame_choice import why_no_average
 from h5xs_bluesky.api.h5exp import h5exp
 from h5xs_bluesky.api.h5xs import h5xs
 from h5xs_bluesky.api.info import NO_END, describe
@@ -30,11 +29,14 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from h5xs_bluesky.reduction.chromatography.analyse import Chromatogram
+
 _DPI = 150
 _ANY_ENERGY = (0.0, float("inf"))
 
-# A Guinier fit is told with σ(Rg)/Rg up to this, from q·Rg up to this, in this part of all q.
-_LARGEST_SIGMA, _LARGEST_START, _LOW_SHARE = 0.2, 1.0, 0.1
+# A Guinier fit is told with σ(Rg)/Rg up to this, and from q·Rg up to this, if what lies below its
+# range is no longer than this part of it: all q are no measure, they may reach to wide angles.
+_LARGEST_SIGMA, _LARGEST_START, _MOST_BELOW = 0.2, 1.0, 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -149,7 +151,8 @@ def _draw(dt: h5xs, name: str, group: str, figure: "Figure") -> Any:
         from h5xs_bluesky.api.plots.chromatograms import SIZE_INCHES
 
         figure.set_size_inches(SIZE_INCHES)
-        dt.process_sec(name)
+        if _chromatogram(dt, name) is None:  # what is stored has the frames that the user gave
+            dt.process_sec(name)
         return dt.plot_sec(name, fig=figure).axes
     ax = figure.subplots()
     draw: dict[str, Callable[[], Any]] = {
@@ -174,7 +177,7 @@ def _measured(target: Target, dt: h5xs, name: str, *, guinier: bool = False) -> 
         namesakes = [each.group for each in known_samples(file) if each.name == info.name]
     curves = dt.d1s.get(name, {})
     curve: Any = curves.get(schema.SUBTRACTED, curves.get(schema.AVERAGED))
-    why = why_no_average(info.map_shape) if info.map_shape and not info.averaged else ""
+    why = info.no_average
     if guinier and curve is None:
         found = why or f"none: %h5xs reduce {name}"
         raise ReductionError(f"{name}: expected an average to fit, found {found}")
@@ -188,9 +191,17 @@ def _measured(target: Target, dt: h5xs, name: str, *, guinier: bool = False) -> 
         transmission_sigma=sigma,
         curve=curve,
         average_problem=why,
+        chromatogram=_chromatogram(dt, name),
         guinier=fit,
         guinier_problem=problem,
     )
+
+
+def _chromatogram(dt: h5xs, name: str) -> "Chromatogram | None":
+    try:
+        return dt.get_sec(name)
+    except ReductionError:  # no series, or not analysed
+        return None
 
 
 def _guinier(curve: Data1d) -> tuple[Guinier | None, str]:
@@ -199,12 +210,12 @@ def _guinier(curve: Data1d) -> tuple[Guinier | None, str]:
         fit = curve.guinier()
     except ReductionError as error:
         return None, str(error)
-    q = curve.qgrid[np.isfinite(curve.data)]
-    (low, _), lowest = fit.q_range, float(q[0])
-    if low * fit.rg > _LARGEST_START or low - lowest > _LOW_SHARE * (q[-1] - lowest):
+    lowest = float(curve.qgrid[np.isfinite(curve.data)][0])
+    low, high = fit.q_range
+    if low * fit.rg > _LARGEST_START or low - lowest > _MOST_BELOW * (high - low):
         return None, (
-            f"expected a range that begins at low q, found one from {low:.4g} Å⁻¹ with Rg = "
-            f"{fit.rg:.3g} Å"
+            f"expected a range that begins at low q, found one from {low:.4g} to {high:.4g} Å⁻¹ "
+            f"with Rg = {fit.rg:.3g} Å, where the curve begins at {lowest:.4g} Å⁻¹"
         )
     if not fit.rg_sigma <= _LARGEST_SIGMA * fit.rg:
         return None, (

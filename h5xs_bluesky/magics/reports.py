@@ -13,6 +13,7 @@ from h5xs_bluesky.api.source import GROUP_MARK
 
 if TYPE_CHECKING:
     from h5xs_bluesky.api.calibration import DetectorCalibration
+    from h5xs_bluesky.reduction.chromatography.analyse import Chromatogram
     from h5xs_bluesky.reduction.guinier import Guinier
 
 _COUNTERS = ("received", "acknowledged", "reduced", "failed", "lost", "missing")
@@ -86,6 +87,8 @@ class Measured:
         The subtracted curve, else the average; None where there is neither.
     average_problem
         Why the frames are not averaged, where that is known.
+    chromatogram
+        Of a series behind a column: its peak, and which frames are sample and buffer.
     guinier
         Its Guinier fit, if asked for.
     guinier_problem
@@ -100,6 +103,7 @@ class Measured:
     transmission_sigma: float = np.nan
     curve: Data1d | None = None
     average_problem: str = ""
+    chromatogram: "Chromatogram | None" = None
     guinier: "Guinier | None" = None
     guinier_problem: str = ""
 
@@ -130,14 +134,16 @@ class Measured:
             shown = ", ".join(GROUP_MARK + group for group in self.namesakes[-_MOST_LISTED:])
             more = "…, " if len(self.namesakes) > _MOST_LISTED else ""
             lines.append(f"also called {info.name}: {more}{shown}")
-        if info.averaged:
+        if self.chromatogram is not None:
+            lines += _of_series(self.chromatogram)
+        elif info.averaged:
             why = ", ".join(f"{number} {reason}" for reason, number in self.rejected.items())
             lines.append(f"kept: {info.averaged}{f'; rejected: {why}' if why else ''}")
         if self.average_problem:
             lines.append(self.average_problem)
         if np.isfinite(self.transmission):
             lines.append(f"transmission: {self.transmission:.4f} ± {self.transmission_sigma:.1g}")
-        if info.buffer:
+        if info.buffer and self.chromatogram is None:
             lines.append(f"buffer: {info.buffer}, subtracted")
         if self.guinier is not None:
             lines.append(str(self.guinier))
@@ -146,6 +152,16 @@ class Measured:
         if info.problem:
             lines.append(f"problem: {info.problem}")
         return "\n".join(lines)
+
+
+def _of_series(found: "Chromatogram") -> list[str]:
+    """Tell which frames of a series behind a column are its sample, and its buffer."""
+    sample, buffer = (np.flatnonzero(f) for f in (found.sample_frames, found.buffer_frames))
+    peak = "" if found.main is None else f" at frame {found.main.position:.1f}"
+    return [
+        f"kept: {sample.size} of the peak{peak}, from {sample[0]} to {sample[-1]}",
+        f"buffer: {buffer.size} of its own frames, from {buffer[0]} to {buffer[-1]}, subtracted",
+    ]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

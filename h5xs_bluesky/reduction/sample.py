@@ -66,6 +66,9 @@ class ReducedSample:
     chromatogram
         Of a series behind a column: what elutes, and which frames average and buffer are. Dropped
         with the average.
+    no_average
+        Why the frames of a series behind a column are not averaged; "" where they are, or that was
+        not tried.
     """
 
     detectors: Mapping[str, Accumulators]
@@ -82,6 +85,7 @@ class ReducedSample:
     average: Average | None = None
     subtraction: Subtraction | None = None
     chromatogram: Chromatogram | None = None
+    no_average: str = ""
 
     @property
     def merged(self) -> Accumulators:
@@ -145,8 +149,8 @@ class ReducedSample:
         water = self.water
         if mode == WATER or find_peak:
             water = peak_intensity(self.merged.curve(), q=q, peak=peak)
-        without = replace(self, average=None, subtraction=None, chromatogram=None)
-        changed = replace(without, trans_mode=mode, water=water)
+        without = self.not_averaged("")
+        changed = replace(without, selection=self.selection, trans_mode=mode, water=water)
         if self.average is None or self.selection is None:
             return changed
         return changed.averaged_over(self.selection, relative_uncertainty=relative_uncertainty)
@@ -236,8 +240,19 @@ class ReducedSample:
             trans_sigma=self.trans_sigma(relative_uncertainty),
             trans_mode=self.trans_mode,
         )
-        without = replace(self, subtraction=None, chromatogram=None)
+        without = self.not_averaged("")
         return replace(without, selection=selection, average=average)
+
+    def not_averaged(self, why: str) -> "ReducedSample":
+        """Give the same without an average and all that was made of it."""
+        return replace(
+            self,
+            selection=None,
+            average=None,
+            subtraction=None,
+            chromatogram=None,
+            no_average=why,
+        )
 
     def _typical_uncertainty(self, relative_uncertainty: float) -> float:
         """Give the relative uncertainty of most frames' transmitted beam."""

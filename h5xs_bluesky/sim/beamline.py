@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from h5xs_bluesky.api.frame_choice import ELUTION
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import FileFormatError
 from h5xs_bluesky.io.mask_files import read_mask
@@ -58,6 +59,8 @@ class MeasuredSample:
         Gives the exposures of a series of that many frames.
     originals : mapping of data key to ndarray, shape (H, W)
         What the frames of a series add up to, where that is known.
+    elutes
+        Whether it is what leaves a column.
     """
 
     name: str
@@ -66,11 +69,14 @@ class MeasuredSample:
     frame_s: Callable[[int], float]
     shots: Callable[[int], Iterator[Shot]]
     originals: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    elutes: bool = False
 
     @property
-    def metadata(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, Any]:
         """What the start document tells about it."""
-        start = {"sample_name": self.name, "title": self.title}
+        start: dict[str, Any] = {"sample_name": self.name, "title": self.title}
+        if self.elutes:
+            start[ELUTION] = True
         return start if self.buffer is None else {**start, "buffer": self.buffer}
 
 

@@ -204,6 +204,7 @@ def sec_beamline(
         name="column",
         title="protein behind a column",
         buffer=None,
+        elutes=True,
         frame_s=lambda _: column.exposure_s,
         shots=lambda frames: column.shots(frames, makers=makers, beam=beam, rng=rng),
     )

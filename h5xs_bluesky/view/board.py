@@ -1,7 +1,7 @@
 """What the windows show, gathered from processed documents; any thread may look at it."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from h5xs_bluesky import schema
@@ -50,6 +50,12 @@ class Board:
         """Give a copy of the run that is to be shown; None before the first frame."""
         with self._lock:
             return None if self._shown is None else self._shown[1].copy()
+
+    def ended_series(self, *, but: Collection[str]) -> list[ShownRun]:
+        """Give copies of the last few series that have ended, but those of these raw runs."""
+        with self._lock:
+            runs = [run for _, run in self._last.values()]
+            return [run.copy() for run in runs if run.series.ended and run.raw_uid not in but]
 
     def versions(self) -> dict[str, int]:
         """Tell what changed how often, in which run, and whether it has ended."""
@@ -118,6 +124,8 @@ class Board:
 
     def _end(self, stop: Document) -> None:
         found = self._runs.pop(stop["run_start"], None)
+        if found is not None and stop["run_start"] in self._series:
+            found[1].end_series(str(stop.get("reason", "")))
         self._series.discard(stop["run_start"])
         self._streams = {d: each for d, each in self._streams.items() if each[0] in self._runs}
         if found is not None and not found[1].ended:

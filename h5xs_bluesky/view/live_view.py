@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from h5xs_bluesky.api.frame_choice import is_elution
 from h5xs_bluesky.callbacks.chromatography import ChromatographyFollower
 from h5xs_bluesky.callbacks.documents import Document
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
@@ -25,10 +26,6 @@ _NO_WINDOWS = (
     "expected a backend of matplotlib's that has windows, or a folder for pictures, found neither: "
     "choose one with %matplotlib, or give LiveView(..., folder=...)"
 )
-
-
-def _is_sec_series(start: Mapping[str, Any]) -> bool:
-    return start.get("plan_name") == "sec_series"
 
 
 class LiveView:
@@ -53,8 +50,9 @@ class LiveView:
         Of the pattern: a calibrant's name, a list of q in Å⁻¹, or () for none; by default those of
         the calibrant that the sample is called after, else q at round values.
     is_series
-        Told a processed run's start document, says whether the run is a series behind a column, by
-        default those of the plan `sec_series`.
+        Told a processed run's start document, says whether the run is a series behind a column. By
+        default those are that are finished as such: of the plan `sec_series`, or with
+        ``"elution": True`` in their start document.
 
     Raises
     ------
@@ -77,7 +75,7 @@ class LiveView:
         windows: Sequence[str] = DEFAULT_WINDOWS,
         folder: str | Path | None = None,
         rings: Any = None,
-        is_series: Callable[[Mapping[str, Any]], bool] = _is_sec_series,
+        is_series: Callable[[Mapping[str, Any]], bool] = is_elution,
     ) -> None:
         kinds = chosen_windows(windows)
         self._live = live

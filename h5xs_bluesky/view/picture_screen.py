@@ -9,6 +9,7 @@ from h5xs_bluesky.io.replace import replace_whole
 from h5xs_bluesky.view.board import Board
 from h5xs_bluesky.view.pace import SHARE, Pace
 from h5xs_bluesky.view.repeater import Complaints, Repeater
+from h5xs_bluesky.view.shown_run import ShownRun
 from h5xs_bluesky.view.windows import WindowKind
 
 logger = logging.getLogger(__name__)
@@ -20,6 +21,9 @@ _DPI = 100
 
 class PictureScreen:
     """Writes ``<folder>/<window>.png``, each replaced whole, at a run's end and every few seconds.
+
+    Of each series behind a column there is one picture more when it has ended, which stays:
+    ``<window>_<group>.png``.
 
     Parameters
     ----------
@@ -49,6 +53,7 @@ class PictureScreen:
         self._at_end = at_end
         self._pace = Pace(period_s=0.0)  # of all together
         self._paces = {name: Pace(period_s=PERIOD_S) for name in kinds}
+        self._kept: set[str] = set()  # raw runs of which the picture that stays is written
         self._versions: dict[str, tuple[int, ...]] = dict.fromkeys(kinds, ())
         self._complaints = Complaints()
         self.drawings = dict.fromkeys(kinds, 0)
@@ -63,8 +68,18 @@ class PictureScreen:
     def _look(self) -> None:
         self._write(at_once=False)
 
+    def _keep(self) -> None:
+        """Write the pictures that stay, also of series that are not shown any more."""
+        for name, kind in self._kinds.items():
+            if not kind.stays:
+                continue
+            for run in self._board.ended_series(but=self._kept):
+                self._kept.add(run.raw_uid)
+                self._draw(f"{name}_{Path(run.sample).name}", kind, run)
+
     def _write(self, *, at_once: bool) -> None:
         """Write the pictures that are out of date, one after the other, as far as it is time."""
+        self._keep()
         for name, kind in self._kinds.items():
             if self._repeater.closing and not at_once:
                 return  # close() writes the rest
@@ -77,21 +92,23 @@ class PictureScreen:
             if ended or in_time:
                 self._versions[name] = version
                 with self._pace.going(share=0.0 if ended else SHARE), self._paces[name].going():
-                    self._draw(name, kind)
+                    run = self._board.shown()
+                    if run is not None and self._draw(name, kind, run):
+                        self.drawings[name] += 1
 
-    def _draw(self, name: str, kind: WindowKind) -> None:
+    def _draw(self, name: str, kind: WindowKind, run: ShownRun) -> bool:
+        """Write a picture; tells whether it is there."""
         from matplotlib.figure import Figure
 
-        run = self._board.shown()
-        if run is None:
-            return
         try:
             figure = Figure(figsize=kind.size_inch, layout="constrained")
             kind.draw(figure, run, self._rings)
             with replace_whole(self._folder / f"{name}.png") as temporary:
                 figure.savefig(temporary, dpi=_DPI)
-            self.drawings[name] += 1
         except OSError as error:
             self._complaints.tell("Writing pictures", error)
+            return False
         except Exception as error:  # noqa: BLE001 - told, and nobody else's business
             self._complaints.tell(f"The picture {name!r}", error)
+            return False
+        return True

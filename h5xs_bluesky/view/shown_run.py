@@ -53,10 +53,16 @@ class ShownSeries:
         The data of its events, one for each frame.
     result
         Those of its last event: ranges, and the curve of the sample less the buffer.
+    ended
+        Whether that is all.
+    problem
+        Why there is no result then.
     """
 
     points: list[Mapping[str, Any]] = field(default_factory=list)
     result: Mapping[str, Any] | None = None
+    ended: bool = False
+    problem: str = ""
 
     def values(self, name: str) -> Array:
         """Give a value of each frame and its σ, (n, 2)."""
@@ -170,6 +176,11 @@ class ShownRun:
             self.series.points.append(data)
         elif stream == schema.SUBTRACTED:
             self.series.result = data
+        self.changed(SERIES)
+
+    def end_series(self, problem: str) -> None:
+        """Take the end of what the follower of a series sends."""
+        self.series.ended, self.series.problem = True, problem
         self.changed(SERIES)
 
     def copy(self) -> "ShownRun":

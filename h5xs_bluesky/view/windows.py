@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,7 @@ CHROMATOGRAM = "chromatogram"
 
 _TITLE_SIZE = "medium"
 _CIRCLES = 5
+_LINE = 100  # characters of small print across a picture
 _WORD = re.compile(r"[A-Za-z0-9]+")
 
 
@@ -53,12 +55,15 @@ class WindowKind:
         Width and height.
     needs
         Until this has changed once in a run there is nothing to be drawn of it.
+    stays
+        Whether the picture of each series that has ended is kept.
     """
 
     draw: Callable[["Figure", ShownRun, Any], None]
     topics: Sequence[str]
     size_inch: tuple[float, float] = (6.4, 4.8)
     needs: str = "run"
+    stays: bool = False
 
     def version(self, versions: Mapping[str, int]) -> tuple[int, ...]:
         """Give what differs once the window is out of date; nothing to be drawn is ()."""
@@ -160,6 +165,9 @@ def draw_chromatogram(figure: "Figure", run: ShownRun, rings: Any = None) -> Non
         },
     )
     plot_chromatogram(figure, elution, curve, title=_title(run), fontsize=_TITLE_SIZE)
+    if run.series.problem:
+        text = fill(run.series.problem, _LINE)
+        figure.supxlabel(text, fontsize="small", color="0.4")
 
 
 def draw_message(figure: "Figure", text: str) -> None:
@@ -192,7 +200,7 @@ WINDOWS: Mapping[str, WindowKind] = {
     "selection": WindowKind(draw=draw_selection, topics=(SELECTION, RESULTS)),
     "pattern": WindowKind(draw=draw_pattern, topics=(PATTERNS,), size_inch=(11.0, 5.0)),
     CHROMATOGRAM: WindowKind(
-        draw=draw_chromatogram, topics=(SERIES,), size_inch=SIZE_INCHES, needs=SERIES
+        draw=draw_chromatogram, topics=(SERIES,), size_inch=SIZE_INCHES, needs=SERIES, stays=True
     ),
 }
 

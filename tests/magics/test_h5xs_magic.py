@@ -1,5 +1,6 @@
 """``%h5xs`` in a real shell: short texts, values, and errors of one line."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,7 +14,7 @@ import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib.image import imread
-from measured_column import MeasuredColumn
+from measured_column import FRAMES, MeasuredColumn
 from pictures import is_drawn
 from small_beamline import run_documents, small_beamline, small_frames, write_experiment
 from traitlets.config import Config
@@ -185,6 +186,7 @@ POOR_FITS = [
     (fitted(rg_sigma=np.inf), "σ(Rg) up to 20%", "next to nothing is known"),
     (fitted(rg=5.0, q_range=(0.1, 0.2)), "begins at low q", "in the middle of the curve"),
     (fitted(rg=40.0, q_range=(0.03, 0.05)), "begins at low q", "q·Rg is 1.2 there"),
+    (fitted(rg=2.4, q_range=(0.045, 0.05)), "begins at low q", "more lies below than in it"),
     (ReductionError("no region\nat all"), "no region", "none was found"),
 ]
 
@@ -312,14 +314,49 @@ def test_plot_is_saved(
     assert is_drawn(imread(path)), reason
 
 
-def test_series_behind_a_column_is_analysed_for_a_plot_and_not_saved(
+def test_series_behind_a_column_is_told_and_plotted_as_it_is_stored(
     magic: Magic, column: MeasuredColumn, tmp_path: Path
 ) -> None:
-    magic(f"use {column.file}")
-    path = magic(f"plot column sec --save {tmp_path / 'plot.png'}")
-    assert is_drawn(imread(path))
+    experiment = shutil.copytree(column.file.parent, tmp_path / "experiment") / "experiment.h5"
+    magic(f"use {experiment}")
+    h5xs(experiment).process_sec("column", buffer_frames=range(5, 25))
+    last = magic("last column")
+    sample = np.flatnonzero(last.chromatogram.sample_frames)
+    peak = last.chromatogram.main.position
+    assert repr(last).splitlines()[1:3] == [
+        f"kept: {sample.size} of the peak at frame {peak:.1f}, from {sample[0]} to {sample[-1]}",
+        "buffer: 20 of its own frames, from 5 to 24, subtracted",
+    ]
+    axes = magic("plot column sec")
+    legend = [text.get_text() for text in axes[0].get_legend().get_texts()]
+    assert legend[0] == "buffer, 20 frames from 5 to 24"
+    assert is_drawn(imread(magic(f"plot column sec --save {tmp_path / 'plot.png'}")))
+    assert h5xs(experiment).get_sec("column").buffer_given
+
+
+def test_series_that_is_not_stored_as_such_is_analysed_for_a_plot_and_not_saved(
+    magic: Magic, column: MeasuredColumn, tmp_path: Path
+) -> None:
+    experiment = shutil.copytree(column.file.parent, tmp_path / "experiment") / "experiment.h5"
+    h5xs(experiment).average_d1s("column", selection=np.arange(FRAMES) < 20)
+    magic(f"use {experiment}")
+    assert is_drawn(imread(magic(f"plot column sec --save {tmp_path / 'plot.png'}")))
     with pytest.raises(ReductionError, match="expected a chromatogram, found none"):
-        h5xs(column.file).get_sec("column")
+        h5xs(experiment).get_sec("column")
+
+
+def test_series_in_which_nothing_elutes_says_so(magic: Magic, tmp_path: Path) -> None:
+    run = run_documents(small_frames(30), sample_name="blank", plan_name="sec_series")
+    magic(f"use {write_experiment(tmp_path, run)}")
+    for line in ("last", "reduce blank"):
+        last = magic(line)
+        assert last.curve is None
+        told = repr(last).splitlines()
+        assert told[0] == "blank: 30 frames, 30 reduced, ended"
+        assert told[1].startswith("no average of a series behind a column: expected a peak")
+        assert "process_sec(…, buffer_frames=…, sample_frames=…)" in told[1]
+    with pytest.raises(UsageError, match="no average of a series behind a column"):
+        magic("last --guinier")
 
 
 def test_plot_gives_axes(magic: Magic, experiment: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -26,7 +26,7 @@ from h5xs_bluesky.sim.samples import PROTEIN
 
 pytestmark = pytest.mark.alone  # a busy machine delays devices that keep real time
 
-ELUTION = elution(at_s=1.0, width_s=0.12, tail_s=0.05)
+ELUTION = elution(at_s=2.2, width_s=0.2, tail_s=0.05)
 HOLDERS = standard_holders()
 HOLDERS["column"] = replace(HOLDERS["column"], concentration=ELUTION)
 TRANSMISSION_ERROR = 4e-3  # of two monitors, 0.0005 each, and what the shutter's edge leaves
@@ -62,7 +62,7 @@ def hutch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hutch]:
             )
         )
         made.run(
-            plans.sec_series(station.detectors, "column", frames=40, exposure_s=0.04, **devices)
+            plans.sec_series(station.detectors, "column", frames=90, exposure_s=0.04, **devices)
         )
         yield made
 
@@ -194,7 +194,7 @@ def test_a_point_of_a_map_is_found_by_its_place(dt: h5xs) -> None:
 
 def test_series_shows_the_peak_when_it_elutes(hutch: Hutch, dt: h5xs) -> None:
     start = dt.header("column")
-    assert (start["plan_name"], start["num_points"]) == ("sec_series", 40)
+    assert (start["plan_name"], start["num_points"]) == ("sec_series", 90)
     low = dt.qgrid.centers < 0.04
     with h5py.File(hutch.folder / "experiment.h5", "r") as file:
         curves = file["column/processed/merged"][:, 0, low]
@@ -204,6 +204,17 @@ def test_series_shows_the_peak_when_it_elutes(hutch: Hutch, dt: h5xs) -> None:
     found = curves.sum(axis=1) - curves[:3].sum(axis=1).mean()
     scale = found @ expected / (expected @ expected)
     assert found == pytest.approx(scale * expected, abs=0.05 * scale)
+
+
+def test_series_is_averaged_over_its_peak_once_its_monitors_are_known(dt: h5xs) -> None:
+    """They run on their own, and are read when the run has ended."""
+    found = dt.get_sec("column")
+    assert found.main is not None
+    assert np.isfinite(dt.get_d1("column", "averaged").trans)
+    assert dt.attrs["column"]["selected"].tolist() == found.sample_frames.tolist()
+    assert (found.buffer_frames.sum(), found.sample_frames.sum()) >= (20, 5)
+    fit = dt.get_d1("column", "subtracted").guinier()
+    assert fit.rg == pytest.approx(PROTEIN.guinier_radius_angstrom, rel=0.03)
 
 
 def test_fly_scan_tells_where_the_motor_was(hutch: Hutch) -> None:
@@ -273,8 +284,13 @@ def count(hutch: Hutch, sample: str, **options: Any) -> Any:
 
 
 def series(hutch: Hutch, sample: str, frames: int, exposure_s: float) -> Any:
+    """A long series of what does not elute."""
     return plans.sec_series(
-        hutch.station.detectors, sample, frames=frames, exposure_s=exposure_s, **hutch.devices
+        *(hutch.station.detectors, sample),
+        frames=frames,
+        exposure_s=exposure_s,
+        md={"elution": False},
+        **hutch.devices,
     )
 
 

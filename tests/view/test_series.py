@@ -11,6 +11,7 @@ from measured_column import FRAMES, MeasuredColumn
 from pictures import is_drawn
 from small_beamline import run_documents, small_beamline, small_frames
 
+from h5xs_bluesky.api.plots.chromatograms import Elution, plot_elution
 from h5xs_bluesky.callbacks import LiveReduction
 from h5xs_bluesky.sim.chromatography import sec_beamline
 from h5xs_bluesky.sim.plans import count_sample
@@ -53,7 +54,11 @@ def test_radii_are_drawn_while_the_series_goes_on(column: MeasuredColumn) -> Non
 
 @pytest.mark.parametrize("frames", [0, 1, 12])
 def test_series_without_any_radius_yet_is_drawn(column: MeasuredColumn, frames: int) -> None:
-    assert len(drawn(shown(column, frames)).axes) == 2
+    (elution,) = drawn(shown(column, frames)).axes
+    legend = elution.get_legend()
+    texts = [] if legend is None else [text.get_text() for text in legend.get_texts()]
+    assert texts == ([] if frames < 8 else ["∫ I dq"]), "nothing else is there"
+    assert "∫ I dq" in elution.get_ylabel()
 
 
 def test_in_the_end_ranges_and_curve_are_those_of_the_analysis(column: MeasuredColumn) -> None:
@@ -82,9 +87,7 @@ def test_the_trace_lies_on_the_forward_scattering(column: MeasuredColumn) -> Non
 def test_a_series_is_followed_and_its_picture_written(tmp_path: Path) -> None:
     setup = sec_beamline(tmp_path)
     live, pictures = LiveReduction(setup.beamline, tmp_path / "experiment"), tmp_path / "pictures"
-    view = LiveView(
-        live, windows=["chromatogram"], folder=pictures, is_series=lambda start: "uid" in start
-    )
+    view = LiveView(live, windows=["chromatogram"], folder=pictures)
     engine, series, frames = RunEngine(), setup.samples[0], 120
     engine.subscribe(live)
     engine(
@@ -103,6 +106,38 @@ def test_a_series_is_followed_and_its_picture_written(tmp_path: Path) -> None:
     assert [point["frame"] for point in run.series.points] == list(range(frames))
     assert run.series.result is not None
     assert is_drawn(imread(pictures / "chromatogram.png"))
+
+
+def test_picture_of_every_series_stays(tmp_path: Path) -> None:
+    """However fast the next one follows; one in which nothing elutes says so."""
+    live, pictures = LiveReduction(small_beamline(), tmp_path / "experiment"), tmp_path / "pictures"
+    view = LiveView(live, windows=list(WINDOWS), folder=pictures)
+    for sample in ("one", "two", "one"):
+        for name, doc in run_documents(small_frames(10), sample_name=sample, elution=True):
+            live(name, doc)
+    assert live.wait(30)
+    groups = [run["sample"] for run in live.status()["runs"]]
+    view.close()
+    live.close()
+    kept = {path.stem.removeprefix("chromatogram_") for path in pictures.glob("chromatogram_*")}
+    assert kept == set(groups)
+    assert len(kept) == 3
+    assert is_drawn(imread(pictures / "chromatogram.png"))
+    run = view._board.shown()
+    assert run is not None
+    assert "expected a peak in the series, found none" in run.series.problem
+    assert "found none" in drawn(run).get_supxlabel()
+
+
+def test_noise_is_not_cut_off_where_nothing_elutes() -> None:
+    rng = np.random.default_rng(0)
+    nothing = np.full((50, 2), np.nan)
+    net = np.stack([rng.normal(0, 1e-3, 50), np.full(50, 1e-3)], 1)
+    ax = Figure().subplots()
+    assert plot_elution(ax, Elution(net=net, rg=nothing, i0=nothing)) is ax
+    low, high = ax.get_ylim()
+    assert low < net[:, 0].min()
+    assert high > net[:, 0].max()
 
 
 def test_other_runs_are_not_analysed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

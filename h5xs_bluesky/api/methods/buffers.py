@@ -76,7 +76,8 @@ class BufferMethods(Experiment):
         Parameters
         ----------
         samples
-            One or several; by default all that have a buffer.
+            One or several; by default all that have a buffer, but for series behind a column,
+            from which frames of their own are subtracted.
         update_only
             Leave those alone that have a subtraction.
         sc_factor
@@ -109,6 +110,8 @@ class BufferMethods(Experiment):
                     reduced = self._averaged(name, buffers)
                     if update_only and reduced.subtraction is not None:
                         continue
+                    if samples is None and reduced.chromatogram is not None:
+                        continue  # a series behind a column has its own
                     asked = _stored_factor(name, reduced) if stored else sc_factor
                     groups = buffers.groups(name) or []
                     averaging.subtract_from(name, replace(reduced, sc_factor=asked), groups)

@@ -7,20 +7,17 @@ from numpy.typing import ArrayLike
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.api.data1d import Data1d
+from h5xs_bluesky.api.elutions import analyse_sample, drift_of
 from h5xs_bluesky.api.experiment import Experiment
 from h5xs_bluesky.errors import ReductionError
 from h5xs_bluesky.reduction.chromatography.analyse import Chromatogram, frame_mask
 from h5xs_bluesky.reduction.chromatography.options import ChromatographyOptions
-from h5xs_bluesky.reduction.chromatography.reduced import reduce_elution
 from h5xs_bluesky.reduction.sample import ReducedSample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 logger = logging.getLogger(__name__)
-
-_DRIFT = 0.02  # of the peak's height
-_SIGNIFICANT = 5.0  # σ
 
 
 class ChromatographyMethods(Experiment):
@@ -38,7 +35,10 @@ class ChromatographyMethods(Experiment):
 
         The average of the sample's frames becomes the sample's ``"averaged"``, that less the
         buffer's its ``"subtracted"``; both are saved with the chromatogram, and exported as any
-        other. `average_d1s`, `set_trans` and `subtract_buffer` drop the chromatogram.
+        other. A run of the plan `sec_series`, or with ``"elution": True`` in its start document,
+        has all that already when it ends; this does it with frames and options of one's own.
+        `average_d1s` and `set_trans` repeat it with these; `average_d1s` with a selection, and
+        `subtract_buffer`, drop the chromatogram.
 
         Parameters
         ----------
@@ -71,14 +71,11 @@ class ChromatographyMethods(Experiment):
             reduced = self._reduced_series(name)
             frames = len(reduced.superseded)
             given = {"buffer_frames": buffer_frames, "sample_frames": sample_frames}
-            beamline = self._memory.beamline
             try:
-                done = reduce_elution(
+                done = analyse_sample(
                     reduced,
                     name=name,
-                    q=beamline.qgrid.centers,
-                    relative_uncertainty=beamline.monitor_uncertainty,
-                    normalize=beamline.normalizes,
+                    beamline=self._memory.beamline,
                     options=options,
                     **{
                         key: None if wanted is None else frame_mask(wanted, frames, name=key)
@@ -171,11 +168,7 @@ def _told(name: str, done: ReducedSample) -> Chromatogram:
     chromatogram = done.chromatogram
     if chromatogram is None:
         raise RuntimeError(f"{name}: expected a chromatogram")
-    drift, sigma = chromatogram.drift
-    if abs(drift) > max(_DRIFT, _SIGNIFICANT * sigma):
-        logger.warning(
-            "%s: the series ends %.1f %% of the peak's height %s its buffer: the cell may have "
-            "fouled, or something still elutes; frames behind the peak hold that, too",
-            *(name, 100 * abs(drift), "above" if drift > 0 else "below"),
-        )
+    drift = drift_of(done)
+    if drift:
+        logger.warning("%s: %s", name, drift)
     return chromatogram

@@ -81,12 +81,13 @@ class CurveMethods(Experiment):
         -------
         Selection or None
             None where no selection was made, or only its outcome is known (``attrs``). None is made
-            of a map's frames.
+            of a map's frames, and of what leaves a column not before its end.
         """
         name = self._source.resolve(sn)
         with self._source.reading():
             reduced = self._memory.load(name)
-            preview = preview and not self._source.map_shape(name)
+            alike = not (self._source.map_shape(name) or self._source.is_elution(name))
+            preview = preview and alike
         if reduced is None or reduced.selection is not None or not preview:
             return None if reduced is None else reduced.selection
         beamline = self._memory.beamline
@@ -122,7 +123,9 @@ class CurveMethods(Experiment):
         selection = self.get_selection(name)
         if selection is None:
             shape = self._source.map_shape(name)
-            found = why_no_average(shape) if shape else "none: call average_d1s() first"
+            reduced = self._memory.reduced.get(name)
+            why = "" if reduced is None else reduced.no_average
+            found = why_no_average(shape) if shape else why or "none: call average_d1s() first"
             raise ReductionError(f"{name}: expected a selection of frames, found {found}")
         ax = axes_or_new(ax)
         plot_selection(ax, selection)

@@ -97,10 +97,12 @@ def plot_chromatogram(
 def plot_elution(ax: "Axes", elution: Elution, *, fontsize: Any = "large") -> "Axes":
     """Plot I(0) and the integrated intensity against frame, and Rg on an axis of its own.
 
+    Where no frame has an Rg, there is the intensity alone.
+
     Returns
     -------
     Axes
-        Those of Rg.
+        Those of Rg; `ax` where there is none.
     """
     frames = np.arange(len(elution.rg))
     ranges = (
@@ -113,22 +115,36 @@ def plot_elution(ax: "Axes", elution: Elution, *, fontsize: Any = "large") -> "A
     i0, net = elution.i0, elution.net[:, 0]
     fitted = np.isfinite(i0[:, 0])
     scale = _scale(i0[:, 0], net, elution.sample_frames)
-    handles += ax.plot(frames, scale * net, color=_TRACE, lw=1.2, label="∫ I dq, scaled to I(0)")
-    handles.append(_points(ax, frames, i0, fitted, _TRACE, "I(0) ± σ"))
+    if fitted.any():
+        label, ordinate = "∫ I dq, scaled to I(0)", f"I(0){I_LABEL.removeprefix('I')}"
+    else:
+        label, ordinate = "∫ I dq", f"∫ I dq{I_LABEL.removeprefix('I').removesuffix(')')} · Å⁻¹)"
+    if np.isfinite(net).any():
+        handles += ax.plot(frames, scale * net, color=_TRACE, lw=1.2, label=label)
+    if fitted.any():
+        handles.append(_points(ax, frames, i0, fitted, _TRACE, "I(0) ± σ"))
     ax.set_xlabel("frame", fontsize=fontsize)
-    ax.set_ylabel(f"I(0){I_LABEL.removeprefix('I')}", fontsize=fontsize)
+    ax.set_ylabel(ordinate, fontsize=fontsize)
     ax.set_xlim(0, max(len(frames) - 1, 1))
-    shown = np.concatenate([scale * net, i0[fitted, 0]])
-    highest = float(np.max(shown[np.isfinite(shown)], initial=0.0))
-    if highest > 0:
-        ax.set_ylim(-0.05 * highest, _ROOM * highest)
-    right = ax.twinx()
-    handles.append(_points(right, frames, elution.rg, fitted, _RG, "Rg ± σ"))
-    right.set_ylabel("Rg (Å)", fontsize=fontsize, color=_RG)
-    right.tick_params(axis="y", colors=_RG)
-    right.set_ylim(0, _largest_rg(elution))
-    ax.legend(handles=handles, frameon=False, loc="upper left")
+    _limit(ax, scale * net, i0[fitted, 0])
+    right = ax
+    if fitted.any():
+        right = ax.twinx()
+        handles.append(_points(right, frames, elution.rg, fitted, _RG, "Rg ± σ"))
+        right.set_ylabel("Rg (Å)", fontsize=fontsize, color=_RG)
+        right.tick_params(axis="y", colors=_RG)
+        right.set_ylim(0, _largest_rg(elution))
+    if handles:
+        ax.legend(handles=handles, frameon=False, loc="upper left")
     return right
+
+
+def _limit(ax: "Axes", net: NDArray[np.float64], i0: NDArray[np.float64]) -> None:
+    """Let the ordinate begin at the level of the buffer, but where its noise is all there is."""
+    shown = np.concatenate([net, i0])
+    highest = float(np.max(shown[np.isfinite(shown)], initial=0.0))
+    if i0.size and highest > 0:
+        ax.set_ylim(-0.05 * highest, _ROOM * highest)
 
 
 def _scale(
