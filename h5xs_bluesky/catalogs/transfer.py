@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from h5xs_bluesky import schema
+from h5xs_bluesky.api.frame_choice import is_elution
 from h5xs_bluesky.callbacks.documents import Document
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
 from h5xs_bluesky.catalogs.journals import journal_uids
@@ -18,7 +19,12 @@ from h5xs_bluesky.catalogs.open_source import open_source
 from h5xs_bluesky.catalogs.source import Filters, RunSource, StoredRun, oldest_first
 from h5xs_bluesky.config import Beamline
 from h5xs_bluesky.errors import ConfigurationError, FramesNotSavedError, H5xsError
-from h5xs_bluesky.io.experiment import ExperimentSettings, find_sample, open_for_reading
+from h5xs_bluesky.io.experiment import (
+    ExperimentSettings,
+    find_sample,
+    open_for_reading,
+    start_of,
+)
 from h5xs_bluesky.io.names import fill_template, split_names
 from h5xs_bluesky.io.opening import DAMAGE, open_whole
 
@@ -340,13 +346,15 @@ def _with_status(outcome: StoredOutcome, live: LiveReduction | None) -> StoredOu
 
 
 def _with_advice(outcome: StoredOutcome) -> StoredOutcome:
-    """Tell which buffers of a reduced run are not in its experiment."""
+    """Tell which buffers of a reduced run are not in its experiment, and are to be subtracted."""
     if outcome.outcome not in ("reduced", "incomplete") or outcome.folder is None:
         return outcome
     folder = outcome.folder
     try:
         with open_for_reading(folder.parent / schema.EXPERIMENT_FILE) as file:
-            names = split_names(str(file[folder.name].attrs.get(schema.BUFFER, "")))
+            sample = file[folder.name]
+            own = is_elution(start_of(sample))  # a series behind a column has its own buffer
+            names = [] if own else split_names(str(sample.attrs.get(schema.BUFFER, "")))
             absent = [name for name in names if find_sample(file, name, but=folder.name) is None]
     except (OSError, KeyError):
         return outcome

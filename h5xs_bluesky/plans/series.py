@@ -32,6 +32,8 @@ def sec_series(
 
     Frames are announced four times in a second, so that they are reduced while the series goes on.
     Between them is the dead time that the slowest detector tells.
+    At its end the peak less its own buffer frames is stored; of a series of something else say so
+    with ``md={"elution": False}``.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ from h5xs_bluesky import h5xs
 from h5xs_bluesky.api.info import describe
 from h5xs_bluesky.api.verify import verify
 from h5xs_bluesky.callbacks import ChromatographyFollower, LiveReduction
+from h5xs_bluesky.catalogs import from_catalog
 from h5xs_bluesky.cli import app
 from h5xs_bluesky.config import Beamline, MetadataSource
 from h5xs_bluesky.errors import ReductionError
@@ -249,6 +250,17 @@ def test_own_buffer_wins_over_one_that_is_named(first: str, behind: Column, tmp_
     assert verified(file)["column"] == ("identical", {})
     dt.subtract_buffer("column")
     assert not own(), "it was asked for by its name"
+
+
+def test_run_from_a_store_is_finished_alike(behind: Column, tmp_path: Path) -> None:
+    """Its buffer, which it names and which is not taken, is not asked for."""
+    live = tmp_path / "live"
+    behind.play(live, column_documents(behind.shots, buffer="buffer"))
+    (found,) = from_catalog(live, None, tmp_path / "again", behind.beamline)
+    assert (found.outcome, found.reason) == ("reduced", "")
+    again = tmp_path / "again" / "experiment.h5"
+    assert_same(stored(again), stored(live / "experiment.h5"))
+    assert verified(again)["column"] == ("identical", {})
 
 
 @pytest.mark.parametrize("first", ["other", "column"])

@@ -175,7 +175,8 @@ class MonitorMethods(Experiment):
 
         The curves stay as they are, since they are not divided by it; ``trans`` of each is set, and
         ``trans_w`` and ``trans_e`` tell both. Averages and subtractions are made anew, with the
-        same frames. Sample and buffer need the same choice.
+        same frames; series behind a column are analysed anew. Sample and buffer need the same
+        choice.
 
         Parameters
         ----------
@@ -195,8 +196,8 @@ class MonitorMethods(Experiment):
         Raises
         ------
         ReductionError
-            If a sample named is not reduced, its detectors do not see the water peak, or its
-            monitors are not known.
+            If a sample named is not reduced, its detectors do not see the water peak, its monitors
+            are not known, or a series behind a column cannot be analysed so.
         """
         mode = trans_mode_of(transMode)
         with self._source.reading():

@@ -121,6 +121,11 @@ class ReductionMethods(Experiment):
         has a ``shape`` of two axes or more, are of different places: they are averaged only where
         the user selects some, or `filter_data` or `max_distance` let the analysis select.
 
+        A run behind a column is averaged over its peak less its own buffer frames, as when it
+        ended: with the options and frames that `process_sec` was given, unless `filter_data` is
+        set. `selection` averages other frames, and drops the chromatogram. Where it cannot be
+        analysed, it has no average.
+
         Parameters
         ----------
         samples
@@ -140,8 +145,8 @@ class ReductionMethods(Experiment):
         Raises
         ------
         ReductionError
-            If a sample named is not reduced, is a map, or no frame of it is kept; the others are
-            averaged.
+            If a sample named is not reduced, is a map, a series behind a column that cannot be
+            analysed, or no frame of it is kept; the others are averaged.
             If `max_distance` is no positive number, as where a call written for py4xs has its
             `debug` there.
         """
