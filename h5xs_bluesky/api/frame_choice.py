@@ -94,7 +94,8 @@ def is_elution(header: Mapping[str, Any]) -> bool:
     """Tell whether a run is of what leaves a column: some of its frames are the others' buffer.
 
     Its start document says so under ``elution``; where it says nothing, the plan `sec_series` does.
-    Live and offline reduction average the frames of the peak alone then, less the buffer's.
+    Live and offline reduction average the frames of the peak alone then, less the buffer's. A map
+    is never one.
 
     Examples
     --------
@@ -104,7 +105,8 @@ def is_elution(header: Mapping[str, Any]) -> bool:
     (True, False)
     """
     said = header.get(ELUTION)
-    return said if isinstance(said, bool) else header.get("plan_name") == _SEC_PLAN
+    elutes = said if isinstance(said, bool) else header.get("plan_name") == _SEC_PLAN
+    return elutes and not map_shape(header)
 
 
 def why_no_elution(error: Exception) -> str:

@@ -79,6 +79,7 @@ def draw_curves(figure: "Figure", run: ShownRun, rings: Any = None) -> None:
     average, label = run.mean, f"mean of all {run.total} frames"
     if run.averaged is not None and run.kept is not None:
         average, label = run.averaged, f"average of {run.kept.sum()} of {run.kept.size} frames"
+    own = run.buffer == run.sample  # of a series behind a column
     plot_latest(
         ax,
         run.q,
@@ -86,7 +87,7 @@ def draw_curves(figure: "Figure", run: ShownRun, rings: Any = None) -> None:
         average=average,
         average_label=label,
         subtracted=run.subtracted,
-        subtracted_label=f"less {run.buffer}",
+        subtracted_label=f"less {'its buffer frames' if own else run.buffer}",
     )
     ax.set_title(_title(run), fontsize=_TITLE_SIZE)
 

@@ -242,6 +242,8 @@ def plot_subtraction(ax: "Axes", workspace: Workspace, name: str, *, whole: bool
         reduced = workspace.reduced.get(name)
         subtraction = None if reduced is None else reduced.subtraction
         buffer = "buffer" if subtraction is None else subtraction.buffer
+        if reduced is not None and reduced.chromatogram is not None:
+            buffer = "its buffer frames"
         average.plot(ax, color="tab:blue", label="average")
         scaled = average.data - subtracted.data
         ax.plot(average.qgrid, scaled, color="tab:gray", ls="--", label=f"{buffer}, scaled")
