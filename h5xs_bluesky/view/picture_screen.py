@@ -1,7 +1,7 @@
 """Pictures in a folder, for where there is no screen: drawn in a thread of their own."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class PictureScreen:
         self._paces = {name: Pace(period_s=PERIOD_S) for name in kinds}
         self._kept: set[str] = set()  # raw runs of which the picture that stays is written
         self._versions: dict[str, tuple[int, ...]] = dict.fromkeys(kinds, ())
+        self._turns = dict.fromkeys(kinds, 0)  # when each was drawn, in turns of all
         self._complaints = Complaints()
         self.drawings = dict.fromkeys(kinds, 0)
         self._repeater = Repeater(self._look, "The pictures", period_s=_LOOK_S)
@@ -69,18 +70,25 @@ class PictureScreen:
         self._write(at_once=False)
 
     def _keep(self) -> None:
-        """Write the pictures that stay, also of series that are not shown any more."""
+        """Write the pictures that stay, also of series that are not shown any more.
+
+        The picture of the window itself is the same then: the next run may begin before its turn.
+        """
         for name, kind in self._kinds.items():
             if not kind.stays:
                 continue
             for run in self._board.ended_series(but=self._kept):
                 self._kept.add(run.raw_uid)
-                self._draw(f"{name}_{Path(run.sample).name}", kind, run)
+                self._draw((f"{name}_{Path(run.sample).name}", name), kind, run)
 
     def _write(self, *, at_once: bool) -> None:
-        """Write the pictures that are out of date, one after the other, as far as it is time."""
+        """Write the pictures that are out of date, one after the other, as far as it is time.
+
+        Those that have waited longest come first: drawing may take longer than there is time for.
+        """
         self._keep()
-        for name, kind in self._kinds.items():
+        for name in sorted(self._kinds, key=lambda each: self._turns[each]):
+            kind = self._kinds[name]
             if self._repeater.closing and not at_once:
                 return  # close() writes the rest
             versions = self._board.versions()
@@ -91,24 +99,26 @@ class PictureScreen:
             in_time = not self._at_end and self._pace.ready and self._paces[name].ready
             if ended or in_time:
                 self._versions[name] = version
+                self._turns[name] = max(self._turns.values()) + 1
                 with self._pace.going(share=0.0 if ended else SHARE), self._paces[name].going():
                     run = self._board.shown()
-                    if run is not None and self._draw(name, kind, run):
+                    if run is not None and self._draw((name,), kind, run):
                         self.drawings[name] += 1
 
-    def _draw(self, name: str, kind: WindowKind, run: ShownRun) -> bool:
-        """Write a picture; tells whether it is there."""
+    def _draw(self, names: Sequence[str], kind: WindowKind, run: ShownRun) -> bool:
+        """Write a picture under one or several names; tells whether it is there."""
         from matplotlib.figure import Figure
 
         try:
             figure = Figure(figsize=kind.size_inch, layout="constrained")
             kind.draw(figure, run, self._rings)
-            with replace_whole(self._folder / f"{name}.png") as temporary:
-                figure.savefig(temporary, dpi=_DPI)
+            for name in names:
+                with replace_whole(self._folder / f"{name}.png") as temporary:
+                    figure.savefig(temporary, dpi=_DPI)
         except OSError as error:
             self._complaints.tell("Writing pictures", error)
             return False
         except Exception as error:  # noqa: BLE001 - told, and nobody else's business
-            self._complaints.tell(f"The picture {name!r}", error)
+            self._complaints.tell(f"The picture {names[-1]!r}", error)
             return False
         return True
