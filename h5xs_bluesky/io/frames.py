@@ -16,7 +16,7 @@ from h5xs_bluesky.io.opening import open_frames as open_frames
 from h5xs_bluesky.io.opening import refresh as refresh
 from h5xs_bluesky.io.presence import refuse_absent
 from h5xs_bluesky.io.writing import LIBVER as LIBVER
-from h5xs_bluesky.io.writing import close_growing, make_growing, open_growing, telling
+from h5xs_bluesky.io.writing import close_growing, make_growing, open_growing, or_abandoned, telling
 
 _BITSHUFFLE = 32008
 _LZ4 = 2
@@ -254,7 +254,7 @@ class LinkedFrames:
             If the disk does not take them.
         """
         self._resume()
-        with telling(self.path):
+        with telling(self.path), or_abandoned(self._file):
             self._index.write(first, timestamps, positions)
         self._rows = max(self._rows, first + len(positions))
 
@@ -266,7 +266,7 @@ class LinkedFrames:
         OSError
             If the disk does not take them.
         """
-        with telling(self.path):
+        with telling(self.path), or_abandoned(self._file):
             self._index.commit(self._rows)
 
     def close(self) -> None:

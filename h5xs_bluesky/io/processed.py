@@ -16,7 +16,13 @@ from h5xs_bluesky.io.frames import refresh
 from h5xs_bluesky.io.links import follow, refuse_outside
 from h5xs_bluesky.io.provenance import Provenance, write_provenance
 from h5xs_bluesky.io.replace import replace_whole
-from h5xs_bluesky.io.writing import close_growing, made_in_memory, make_growing, telling
+from h5xs_bluesky.io.writing import (
+    close_growing,
+    made_in_memory,
+    make_growing,
+    or_abandoned,
+    telling,
+)
 from h5xs_bluesky.reduction.accumulators import Accumulators
 from h5xs_bluesky.reduction.average import Average
 from h5xs_bluesky.reduction.merge import merge_detectors
@@ -84,7 +90,7 @@ class LiveProcessedFile:
         OSError
             If the disk does not take it.
         """
-        with telling(self._path):
+        with telling(self._path), or_abandoned(self._file):
             for name in self.extensions:
                 _append(self._accumulators[name], frame[name].to_array())
                 _append(self._curves[name], frame[name].curve())
@@ -101,7 +107,7 @@ class LiveProcessedFile:
         OSError
             If the disk does not take them.
         """
-        with telling(self._path):
+        with telling(self._path), or_abandoned(self._file):
             self._file.flush()
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from h5xs_bluesky import schema
 from h5xs_bluesky.io.names import safe_name
-from h5xs_bluesky.io.writing import close_growing, make_growing, telling
+from h5xs_bluesky.io.writing import close_growing, make_growing, or_abandoned, telling
 
 _ROWS = 1024  # of a chunk
 
@@ -94,7 +94,7 @@ class StreamFile:
         if not waiting or self._broken:
             return
         self._broken = True  # until all of it is written: columns do not get out of step
-        with telling(self.path):
+        with telling(self.path), or_abandoned(self._file):
             for member, values in waiting.items():
                 column = self._columns[member]
                 rows = column.shape[0]

@@ -135,6 +135,20 @@ def close_growing(file: h5py.File, path: Path) -> None:
             file.close()
 
 
+@contextmanager
+def or_abandoned(file: h5py.File) -> Iterator[None]:
+    """Write to a file, which is given up at once if that fails: a reader here shares what is held.
+
+    Its closing would write, too, and fail.
+    """
+    with phil:
+        try:
+            yield
+        except (OSError, RuntimeError):
+            _abandon(file)
+            raise
+
+
 def _abandon(file: h5py.File) -> None:
     """Close a file that cannot be written; the one on disk is not touched any more.
 

@@ -111,7 +111,7 @@ _CHILD = """
             append(writer, row)
         except OSError as error:
             told.append(str(error))
-            if len(told) == 3 or kind == "numbers":
+            if len(told) == 3 or kind != "frames":
                 break
     try:
         writer.close()

@@ -1,6 +1,7 @@
 """Area detectors of ophyd-async that write their frames as areaDetector's file plugin does."""
 
 import asyncio
+import errno
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -27,7 +28,7 @@ from ophyd_async.core import (
 
 from h5xs_bluesky.io.bitshuffle import compress
 from h5xs_bluesky.io.frames import BITSHUFFLE_LZ4
-from h5xs_bluesky.io.writing import close_growing, make_growing, telling
+from h5xs_bluesky.io.writing import close_growing, make_growing, or_abandoned, telling
 from h5xs_bluesky.sim.endstation.frame_sources import FrameSource
 from h5xs_bluesky.sim.endstation.scene import Exposed, Scene
 
@@ -88,7 +89,9 @@ class IocFile:
             If the disk does not take it.
         """
         row = self.rows
-        with telling(self.path):
+        if not self._file:
+            raise OSError(errno.EIO, "it could not be written before", str(self.path))
+        with telling(self.path), or_abandoned(self._file):
             self._frames.resize(row + 1, axis=0)
             self._stamps.resize(row + 1, axis=0)
             self._stamps[row] = stamp_s
