@@ -22,7 +22,6 @@ from h5xs_bluesky.magics.arguments import PLOTS
 from h5xs_bluesky.magics.reports import Calibrated, Measured, Status
 from h5xs_bluesky.magics.target import Target
 from h5xs_bluesky.reduction.guinier import Guinier
-from h5xs_bluesky.view.windows import rings_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,6 +144,8 @@ def calibrate(
 
 def _draw(dt: h5xs, name: str, group: str, figure: "Figure") -> Any:
     if group == "pattern":
+        from h5xs_bluesky.view.windows import rings_for
+
         figure.set_size_inches(11.0, 5.0)
         return dt.show_data(name, frn=-1, fig=figure, showRef=rings_for(name, dt.detectors))
     if group == "sec":
