@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from h5xs_bluesky.callbacks.live_reduction import LiveReduction
 from h5xs_bluesky.errors import ConfigurationError
@@ -79,7 +78,7 @@ class SamplePathProvider:
         return PathInfo(
             directory_path=self._as_mounted(directory),
             filename=name,
-            directory_uri=f"file://localhost{quote(directory.as_posix())}/",  # as we see it
+            directory_uri=f"file://localhost{directory.as_posix()}/",  # as we, and Tiled, see it
         )
 
     def _as_mounted(self, directory: Path) -> PurePath:

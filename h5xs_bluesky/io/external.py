@@ -22,6 +22,9 @@ from h5xs_bluesky.io.superblock import is_written_for_many
 def path_of(uri: str) -> Path:
     """Give the path that a ``file:`` URI names on this machine.
 
+    Many do not quote what they announce, and Tiled takes it as it is: where the folder is there as
+    written, a ``%`` in it is its own.
+
     Raises
     ------
     RefusedError
@@ -35,7 +38,8 @@ def path_of(uri: str) -> Path:
     parts = urlsplit(uri)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost", socket.gethostname()):
         raise RefusedError(f"expected a URI file://localhost/…, found {uri!r}: it is not opened")
-    return Path(unquote(parts.path))
+    written = Path(parts.path)
+    return written if written.parent.is_dir() else Path(unquote(parts.path))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
