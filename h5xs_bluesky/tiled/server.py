@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import socket
+import sqlite3
 import tempfile
 import threading
 import time
@@ -19,6 +20,7 @@ from types import FrameType
 from typing import Any, Final
 
 import uvicorn
+from tiled.utils import path_from_uri
 
 from h5xs_bluesky.errors import ConfigurationError, ServerError
 from h5xs_bluesky.tiled.files import ROOTS_VARIABLE
@@ -255,7 +257,8 @@ def _catalog_file(kept: Path | None) -> Iterator[Path]:
 def _prepare_catalog(path: Path) -> None:
     """Make a catalogue's tables where there is none; Tiled's own command takes seconds longer.
 
-    It has its name once it is complete; an empty file is what a killed start has left.
+    It has its name once it is complete; an empty file is what a killed start has left. One that
+    was moved is made anew, too: it names the place where its curves were.
 
     Raises
     ------
@@ -264,7 +267,10 @@ def _prepare_catalog(path: Path) -> None:
     """
     if path.exists() and (path.is_dir() or path.stat().st_size):
         _check_catalog(path)
-        return
+        if not _was_moved(path):
+            return
+        for each in ("", "-wal", "-shm"):
+            path.with_name(f"{path.name}{each}").unlink(missing_ok=True)
     arrays, tables = _storage(path)  # of a catalogue that was deleted
     if arrays.is_dir():
         shutil.rmtree(arrays)
@@ -287,6 +293,16 @@ def _prepare_catalog(path: Path) -> None:
     asyncio.run(make())
     stamp_head(ALEMBIC_INI_TEMPLATE_PATH, ALEMBIC_DIR, uri)
     unfinished.replace(path.resolve())
+
+
+def _was_moved(path: Path) -> bool:
+    """Tell whether a catalogue names curves that lie beside where it was before."""
+    arrays, _ = _storage(path)
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as catalog:
+        stored = catalog.execute(
+            "SELECT data_uri FROM assets WHERE data_uri LIKE ?", [f"%/{arrays.name}/%"]
+        ).fetchone()
+    return stored is not None and not path_from_uri(stored[0]).is_relative_to(arrays)
 
 
 def _check_catalog(path: Path) -> None:

@@ -273,6 +273,25 @@ def test_server_that_is_told_to_stop_leaves_nothing_behind(
 
 
 @pytest.mark.timeout(300)
+def test_folder_that_was_moved_with_its_catalogue_is_served(
+    running: Callable[[int], Path], tmp_path: Path
+) -> None:
+    path = running(7)
+    uid = h5xs(path).header("water")["uid"]
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    for each in (path, path.with_name("water")):
+        each.rename(before / each.name)
+    for folder in (before, after):
+        if folder == after:
+            before.rename(after)
+        with serving(folder, f"--catalog={folder / 'catalog.db'}") as server:
+            client = server.client()
+            wait_until(lambda client=client: complete(client, [uid]), within_s=60)
+            assert client["runs/curves"][uid].read().shape[0] == 6
+
+
+@pytest.mark.timeout(300)
 def test_kept_catalogue_has_no_runs_of_a_folder_that_was_served_before(tmp_path: Path) -> None:
     def holds_only(client: Any, uid: str) -> bool:
         if not complete(client, [uid]):
