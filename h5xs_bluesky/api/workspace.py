@@ -89,6 +89,7 @@ class Workspace:
                 relative_uncertainty=self.beamline.monitor_uncertainty,
             )
         self._hold(name, stored or StoredSample(curves={}, attrs={}, reduced=None))
+        self._lacking.pop(name, None)
         self.unsaved.discard(name)
 
     def curves(self, name: str, group: str) -> Data1d | list[Data1d]:
@@ -134,8 +135,9 @@ class Workspace:
         uid = run_uid_of(self.source.sample(name))
         self.change(name, fresh)
         self.provenance[name] = Provenance(frames=self.beamline.reduction_process(uid))
+        self._lacking.pop(name, None)
         lacking = 0 if before is None else frames_lacking(fresh, before)
-        if lacking:
+        if lacking:  # also of what is computed from it: until it is saved all the same, or read
             self._lacking[name] = lacking
         selection = None if before is None else before.selection
         own = selection is not None and EXPLICIT in selection.reason
@@ -239,6 +241,7 @@ class Workspace:
             detectors=self.beamline.detectors,
         )
         self.unsaved.discard(name)
+        self._lacking.pop(name, None)
 
     def save_if_possible(self, name: str) -> None:
         """Save a sample that was computed; where that cannot be, it stays in memory.
@@ -273,7 +276,6 @@ class Workspace:
         )
 
     def _hold(self, name: str, stored: StoredSample) -> None:
-        self._lacking.pop(name, None)
         before, made = self.d1s.get(name, {}), self._made.get(name, frozenset())
         own = {group: curves for group, curves in before.items() if group not in made}
         self.d1s[name] = {**own, **stored.curves}
