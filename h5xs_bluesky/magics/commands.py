@@ -179,13 +179,15 @@ def _measured(target: Target, dt: h5xs, name: str, *, guinier: bool = False) -> 
     curves = dt.d1s.get(name, {})
     curve: Any = curves.get(schema.SUBTRACTED, curves.get(schema.AVERAGED))
     why = info.no_average
+    is_held = is_locked(Path(dt.fn).parent / name / schema.RUN_LOCK)  # by who writes it
     if guinier and curve is None:
-        found = why or f"none: %h5xs reduce {name}"
+        not_yet = "none yet: its run goes on, or is being finished (%h5xs status)"
+        found = why or (not_yet if is_held else f"none: %h5xs reduce {name}")
         raise ReductionError(f"{name}: expected an average to fit, found {found}")
     fit, problem = _guinier(curve) if guinier else (None, "")
     return Measured(
         info=info,
-        is_written=info.state == NO_END and is_locked(Path(dt.fn).parent / name / schema.RUN_LOCK),
+        is_written=info.state == NO_END and is_held,
         namesakes=tuple(group for group in namesakes if group != name),
         rejected=rejected,
         transmission=transmission,

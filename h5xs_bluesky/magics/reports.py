@@ -125,7 +125,9 @@ class Measured:
     def __repr__(self) -> str:
         """Tell it in a few lines."""
         info = self.info
-        cut_short = "cut short: its writer died (h5xs repair makes all readable)"
+        cut_short = (
+            "cut short: its writer died, or its disk was full (h5xs repair makes all readable)"
+        )
         no_end = "goes on" if self.is_written else cut_short
         state = {"success": "ended", NO_END: no_end}.get(info.state, f"ended: {info.state}")
         named = f" ({info.name})" if info.name not in ("", info.sample) else ""

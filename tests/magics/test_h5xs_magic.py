@@ -95,6 +95,8 @@ def test_run_that_has_ended_is_finishing_until_it_is_averaged(
     status = magic("status")
     assert (status.running, status.finishing) == ((), ("water",))
     assert repr(status).startswith("finishing water; ")
+    with pytest.raises(UsageError, match="found none yet: its run goes on, or is being finished"):
+        magic("last -g")
     go_on.set()
     live.wait(30)
     assert repr(magic("status")).startswith("nothing is being measured; ")
@@ -125,8 +127,8 @@ def test_run_whose_writer_died_does_not_go_on(magic: Magic, tmp_path: Path) -> N
         magic(f"use {tmp_path}")
         assert repr(magic("last")).startswith("water: 3 frames, 3 reduced, goes on")
         writer.kill()
-    told = "water: 3 frames, 3 reduced, cut short: its writer died (h5xs repair makes all readable)"
-    assert repr(magic("last")).splitlines()[0] == told
+    told = "cut short: its writer died, or its disk was full (h5xs repair makes all readable)"
+    assert repr(magic("last")).splitlines()[0] == f"water: 3 frames, 3 reduced, {told}"
 
 
 def test_last_gives_frames_kept_and_transmission(magic: Magic, experiment: Path) -> None:
