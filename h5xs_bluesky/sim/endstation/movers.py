@@ -91,25 +91,31 @@ class _Moving(MovableLogic[float]):
     told: Callable[[float, float], None]
     velocity: SignalRW[float]
     set_readback: Callable[[float], None]
+    stopped: bool = False
+
+    async def stop(self) -> None:
+        """End the move that goes on; later versions of ophyd-async cancel it, too."""
+        self.stopped = True
 
     async def move(self, new_position: float, timeout: object) -> None:
         """Tell where it is and will be, and go there."""
         velocity, old = await asyncio.gather(self.velocity.get_value(), self.readback.get_value())
         await self.setpoint.set(new_position)
+        self.stopped = False
         way, start_s = new_position - old, time.time()
         takes_s = abs(way / velocity) if velocity else 0.0
         self.told(start_s, old)
         self.told(start_s + takes_s, new_position)
         try:
-            while (gone_s := time.time() - start_s) < takes_s:
+            while (gone_s := time.time() - start_s) < takes_s and not self.stopped:
                 self.set_readback(old + way * gone_s / takes_s)
                 await asyncio.sleep(min(takes_s - gone_s, _READBACK_S))
-        except asyncio.CancelledError:
-            here = old + way * min((time.time() - start_s) / takes_s, 1.0)
-            self.told(time.time(), here)
-            self.set_readback(here)
-            raise
-        self.set_readback(new_position)
+        finally:
+            now = time.time()
+            if now - start_s < takes_s:
+                new_position = old + way * (now - start_s) / takes_s
+                self.told(now, new_position)
+            self.set_readback(new_position)
 
 
 class Axis(SimMotor):
